@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { PORTS, ROLES } from './names.ts';
+
+/*
+ * What a media node is told once, at its start, by environment variables: who it is and where it listens. A change here
+ * needs a new pod. What can change live is in node-config.ts; secrets come as files in CONFIG_DIR, never by environment.
+ */
+
+const port = (standard: number) => z.coerce.number().int().min(0).max(65_535).default(standard);
+
+/** The environment variables of a media node, all prefixed as shown. Ports accept 0 for "any free one" (tests). */
+export const NodeEnv = z.object({
+  LIVECLUSTER_ROLE: z.enum(ROLES),
+  LIVECLUSTER_NAMESPACE: z.string().min(1).max(63),
+  LIVECLUSTER_CLUSTER: z.string().min(1).max(63),
+  /** StatefulSet pod name; its ordinal is the number after the last `-`. */
+  LIVECLUSTER_POD_NAME: z.string().min(1).max(253),
+  LIVECLUSTER_POD_UID: z.string().min(1).max(64),
+  /** Address under which the other nodes of the cluster reach this one. */
+  LIVECLUSTER_POD_IP: z.string().min(1).max(253),
+  /** Folder with the files that CONFIG_FILES in names.ts lists. */
+  LIVECLUSTER_CONFIG_DIR: z.string().min(1).default('/etc/livecluster'),
+  /** Headless Service of the origins, asked by DNS when the directory is away. */
+  LIVECLUSTER_ORIGINS_HOST: z.string().min(1).max(253),
+  LIVECLUSTER_RTMP_PORT: port(PORTS.rtmp),
+  LIVECLUSTER_HTTP_PORT: port(PORTS.http),
+  LIVECLUSTER_API_PORT: port(PORTS.api),
+  LIVECLUSTER_ADMIN_PORT: port(PORTS.admin),
+});
+export type NodeEnv = z.infer<typeof NodeEnv>;
+
+/** Reads the environment. Throws an Error whose message names every wrong variable, its value's fault and the mend. */
+export function parseNodeEnv(env: Readonly<Record<string, string | undefined>>): NodeEnv {
+  const parsed = NodeEnv.safeParse(env);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map((issue) => {
+    const name = issue.path.join('.');
+    return env[name] === undefined ? `${name} is not set` : `${name}: ${issue.message}`;
+  });
+  throw new Error(`The environment of the media node is wrong: ${faults.join('; ')}. Set them as the operator does.`);
+}
