@@ -1,0 +1,37 @@
+import type { Frame, Metadata } from '../media/frame.ts';
+import type { Track } from '../media/track.ts';
+
+/** Wire protocol of a session, as metrics label it and SRS's API names it. */
+export type Protocol = 'rtmp' | 'flv';
+
+/** `encoder`: published here, by a client or handed over by an edge. `relay`: fed by another node that has the stream. */
+export type PublisherKind = 'encoder' | 'relay';
+
+/** The one source of a stream, as the hub and the API see it. */
+export interface Publisher {
+  readonly id: string;
+  readonly kind: PublisherKind;
+  readonly protocol: Protocol;
+  readonly ip: string;
+  /** URL without the stream, as SRS's API shows it; empty for a relay. */
+  readonly tcUrl: string;
+  /** Bytes read from its socket since it began. */
+  readonly bytesIn: number;
+  /** Ends the session behind it; idempotent. The hub calls it when another publisher takes the place. */
+  close(reason: string): void;
+}
+
+/**
+ * A publisher's way into its stream, from `Stream.attach`. After it has been replaced or detached every call is
+ * ignored, so that a session which is closing needs no checks.
+ */
+export interface Ingest {
+  /** Declares or replaces the track of the track's kind; before the first frame that refers to it. */
+  track(track: Track): void;
+  /** Replaces the stream's metadata. */
+  metadata(metadata: Metadata): void;
+  /** Hands in one frame, in decoding order of its track. Synchronous; its bytes are read-only from here on. */
+  frame(frame: Frame): void;
+  /** Gives the place up; idempotent. Viewers stay and wait for the next publisher. */
+  detach(): void;
+}
