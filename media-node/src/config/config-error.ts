@@ -1,0 +1,15 @@
+/** What is wrong with a configuration that was refused. */
+export type ConfigErrorCode =
+  | 'not-json' // the text is no JSON document
+  | 'invalid' // a field is missing, unknown or out of range
+  | 'conflict'; // two vhosts claim one name or one host
+
+/** A configuration was refused; the message names each faulty field. It never quotes values: they may be secrets later. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code: ConfigErrorCode;
+  constructor(code: ConfigErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
