@@ -8,7 +8,10 @@ import { LOG_LEVELS } from './names.ts';
  * it in whole and reports its hash. What needs a new pod (ports, role, addresses) is in node-env.ts.
  */
 
-const durationMs = z.int().min(0).max(86_400_000 * 7);
+const durationMs = z
+  .int()
+  .min(0)
+  .max(86_400_000 * 7);
 
 /** One virtual host, every default filled in. Durations are in milliseconds. */
 export const VhostConfig = z.strictObject({
@@ -72,7 +75,9 @@ export const VHOST_DEFAULTS = {
  * node agree whatever order their keys came in.
  */
 export function nodeConfigHash(config: NodeConfig): string {
-  return createHash('sha256').update(JSON.stringify(sortKeys(config))).digest('hex');
+  return createHash('sha256')
+    .update(JSON.stringify(sortKeys(config)))
+    .digest('hex');
 }
 
 function sortKeys(value: unknown): unknown {

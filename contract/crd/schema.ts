@@ -1,0 +1,86 @@
+import { z } from 'zod';
+
+/*
+ * Building blocks of the CRDs' schemas. Each must give the API server (structural schema and CEL) and zod the same
+ * verdict; to-crd.ts turns them into the former.
+ */
+
+/** A CEL rule and the same check in JavaScript, told with one message that says how to mend. */
+export interface Rule<T> {
+  /** CEL over `self`; see Kubernetes' x-kubernetes-validations. */
+  readonly rule: string;
+  readonly message: string;
+  readonly check: (value: T) => boolean;
+}
+
+/** Adds rules to a schema, for both readers. The checks run even where other fields of the object are wrong. */
+export function withRules<S extends z.ZodType>(schema: S, ...rules: Rule<z.output<S>>[]): S {
+  let result: S = schema;
+  for (const { message, check } of rules) {
+    result = result.refine((value) => check(value as z.output<S>), { error: message }) as S;
+  }
+  return result.meta({
+    ...schema.meta(),
+    'x-kubernetes-validations': [
+      ...((schema.meta()?.['x-kubernetes-validations'] as object[] | undefined) ?? []),
+      ...rules.map(({ rule, message }) => ({ rule, message })),
+    ],
+  }) as S;
+}
+
+/** A rule of the API server alone, such as one on the old value: zod has no counterpart. */
+export function withServerRule<S extends z.ZodType>(schema: S, rule: string, message: string): S {
+  return withRules(schema, { rule, message, check: () => true });
+}
+
+/** An object of Kubernetes' own API that is handed on to the pod as it stands; the API server of the pod judges it. */
+export const passThrough = () => z.looseObject({}).meta({ 'x-kubernetes-preserve-unknown-fields': true });
+
+/** A quantity such as 500m, 1 or 2Gi. */
+export const Quantity = z
+  .union([z.int().min(0), z.string().regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/)])
+  .meta({ 'x-kubernetes-int-or-string': true });
+
+const labelMap = () => z.record(z.string().min(1).max(317), z.string().max(4096)).meta({ maxProperties: 64 });
+
+export const Labels = labelMap();
+export const Annotations = labelMap();
+
+export const Resources = z.strictObject({
+  requests: z
+    .record(z.string().max(63), Quantity)
+    .meta({ maxProperties: 16 })
+    .optional()
+    .describe('Least resources the scheduler keeps for it.'),
+  limits: z
+    .record(z.string().max(63), Quantity)
+    .meta({ maxProperties: 16 })
+    .optional()
+    .describe('Most resources it may use.'),
+});
+
+export const LocalObjectReference = z.strictObject({
+  name: z.string().min(1).max(253).describe('Name of the object, in the same namespace.'),
+});
+
+export const SecretKeyRef = z.strictObject({
+  name: z.string().min(1).max(253).describe('Name of the Secret, in the same namespace.'),
+  key: z.string().min(1).max(253).describe('Key inside the Secret.'),
+});
+
+export const Port = z.int().min(1).max(65_535);
+
+/** `status.conditions`: the same in both resources. */
+export const Conditions = z
+  .array(
+    z.strictObject({
+      type: z.string().min(1).max(316).describe('Name of the condition.'),
+      status: z.enum(['True', 'False', 'Unknown']).describe('Whether it holds.'),
+      observedGeneration: z.int().min(0).optional().describe('Generation of the resource that this speaks of.'),
+      lastTransitionTime: z.string().meta({ format: 'date-time' }).describe('When the status last changed.'),
+      reason: z.string().min(1).max(1024).describe('One word for machines.'),
+      message: z.string().max(32_768).describe('What it means and what to do, for people.'),
+    }),
+  )
+  .max(32)
+  .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] });

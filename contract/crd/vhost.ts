@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import { Duration } from '../duration.ts';
+import { Conditions, LocalObjectReference, withRules, withServerRule } from './schema.ts';
+
+/*
+ * Vhost: the rules for streams under some host names of one LiveCluster. All of it reloads live. A field is here only
+ * when something works by it.
+ */
+
+const HOST_PATTERN = /^(__defaultVhost__|[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?)$/;
+
+export const VhostSpec = z.strictObject({
+  clusterRef: withServerRule(
+    LocalObjectReference.describe('The LiveCluster it belongs to, in the same namespace.'),
+    'self == oldSelf',
+    'clusterRef cannot change: delete the Vhost and create it for the other cluster',
+  ),
+  hosts: z
+    .array(
+      z
+        .string()
+        .max(253)
+        .regex(HOST_PATTERN, { error: 'must be a host name or an IP address without port, or __defaultVhost__' }),
+    )
+    .min(1)
+    .max(64)
+    .meta({ 'x-kubernetes-list-type': 'set' })
+    .refine((hosts) => new Set(hosts).size === hosts.length, { error: 'names a host twice: remove one' })
+    .describe('Host names it answers to. __defaultVhost__ catches every name that no other Vhost has.'),
+  enabled: z.boolean().default(true).describe('False refuses every session under its hosts.'),
+  publish: z
+    .strictObject({
+      takeover: z
+        .enum(['Reject', 'Replace'])
+        .default('Reject')
+        .describe(
+          'What a second publisher of a live stream gets: NetStream.Publish.BadName, or the place of the first.',
+        ),
+      firstPacketTimeout: Duration.default('20s').describe(
+        "How long an encoder may wait before its first media; SRS's firstpkt_timeout.",
+      ),
+      idleTimeout: Duration.default('5s').describe("How long it may stay silent afterwards; SRS's normal_timeout."),
+    })
+    .prefault({})
+    .describe('Rules for publishers.'),
+  play: z
+    .strictObject({
+      gopCache: z
+        .boolean()
+        .default(true)
+        .describe("Begin a new player at the last key frame, for a picture at once; SRS's gop_cache."),
+      queueLength: Duration.default('10s').describe(
+        "Media a slow player's queue may hold before it skips to the next key frame; SRS's queue_length.",
+      ),
+    })
+    .prefault({})
+    .describe('Rules for players.'),
+  httpRemux: z
+    .strictObject({
+      enabled: z.boolean().default(true).describe('Serve HTTP-FLV.'),
+      mount: withRules(
+        z
+          .string()
+          .min(1)
+          .max(512)
+          .regex(/^[A-Za-z0-9/_.[\]-]+\.flv$/, {
+            error: 'must be a path that ends in .flv, such as [vhost]/[app]/[stream].flv',
+          })
+          .meta({ description: "Path template; SRS's http_remux mount. [vhost] is left out for __defaultVhost__." }),
+        {
+          rule: "self.contains('[app]') && self.contains('[stream]')",
+          message: 'mount must hold [app] and [stream], such as [vhost]/[app]/[stream].flv',
+          check: (mount) => mount.includes('[app]') && mount.includes('[stream]'),
+        },
+      ).default('[vhost]/[app]/[stream].flv'),
+    })
+    .prefault({})
+    .describe('Playback over HTTP-FLV.'),
+  security: z
+    .strictObject({
+      cors: z
+        .strictObject({
+          allowOrigins: z
+            .array(z.string().min(1).max(253))
+            .max(64)
+            .default(['*'])
+            .describe('Web origins, such as https://tv.example.com, whose pages may play; * for all.'),
+        })
+        .prefault({})
+        .describe('Cross-origin rules of HTTP playback.'),
+    })
+    .prefault({})
+    .describe('Who may do what.'),
+  cluster: z
+    .strictObject({
+      edgePublish: z
+        .enum(['Forward', 'Deny'])
+        .default('Forward')
+        .describe('What an edge does with a publish: hand it on to an origin, or refuse it.'),
+    })
+    .prefault({})
+    .describe('How the pods of the cluster treat its streams.'),
+});
+export type VhostSpec = z.infer<typeof VhostSpec>;
+
+export const VhostStatus = z.strictObject({
+  observedGeneration: z.int().min(0).optional().describe('Generation of the spec that this status speaks of.'),
+  conditions: Conditions.optional().describe('Accepted, ResolvedRefs and Programmed.'),
+  podsProgrammed: z.int().min(0).optional().describe('Pods that run this configuration.'),
+  podsTotal: z.int().min(0).optional().describe('Pods of the cluster.'),
+  configHash: z.string().max(64).optional().describe('Hash of the configuration that the pods are to run.'),
+});
+export type VhostStatus = z.infer<typeof VhostStatus>;
