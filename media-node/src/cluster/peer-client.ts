@@ -1,0 +1,211 @@
+import { lookup as dnsLookup } from 'node:dns/promises';
+import { isIPv6 } from 'node:net';
+import { PEER_PATHS, PeerPublisher } from '#contract/peer-api.ts';
+import type { PeerYield } from '#contract/peer-api.ts';
+import { parseJson } from '#contract/directory-keys.ts';
+import { streamKeyId } from '../stream/stream-key.ts';
+import type { StreamKey } from '../stream/stream-key.ts';
+import type { NodeEntry, OwnerRecord } from './directory.ts';
+import { outranks } from './directory.ts';
+import type { OriginFinder, OriginsAnswer, ProbeAnswer, PublisherProbe, RelayTarget } from './ports.ts';
+
+/** An answer of a peer is a line of JSON; more is not read. */
+const MAX_ANSWER_BYTES = 8_192;
+/** Connection errors that mean "no such process any more", not "slow". */
+const REFUSED_CODES = new Set(['ECONNREFUSED']);
+
+export interface PeerClientOptions {
+  readonly nodeId: string;
+  /** Bearer token of the admin ports of this cluster, read at each request so that a new one is taken up. */
+  readonly token: () => string;
+}
+
+/** Asks other nodes at their admin ports; see contract/peer-api.ts. */
+export class PeerClient implements PublisherProbe {
+  readonly #options: PeerClientOptions;
+
+  constructor(options: PeerClientOptions) {
+    this.#options = options;
+  }
+
+  async ask(owner: OwnerRecord, key: StreamKey, timeoutMs: number): Promise<ProbeAnswer> {
+    return forOwner(await this.publisher(owner.host, owner.adminPort, key, timeoutMs), owner);
+  }
+
+  async yield(owner: OwnerRecord, key: StreamKey, timeoutMs: number): Promise<ProbeAnswer> {
+    const body: PeerYield = { version: 1, epoch: owner.epoch, by: this.#options.nodeId };
+    const url = peerUrl(owner.host, owner.adminPort, PEER_PATHS.yield, key);
+    return forOwner(await this.#request(url, timeoutMs, JSON.stringify(body)), owner);
+  }
+
+  /** What the node at an address says of a stream; 'refused' when nothing listens there. Never rejects. */
+  publisher(host: string, adminPort: number, key: StreamKey, timeoutMs: number): Promise<PeerReply> {
+    return this.#request(peerUrl(host, adminPort, PEER_PATHS.publisher, key), timeoutMs);
+  }
+
+  async #request(url: URL, timeoutMs: number, body?: string): Promise<PeerReply> {
+    try {
+      const response = await fetch(url, {
+        method: body === undefined ? 'GET' : 'POST',
+        headers: {
+          authorization: `Bearer ${this.#options.token()}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body }),
+        redirect: 'error',
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      const text = await boundedText(response);
+      if (!response.ok || text === undefined) return 'silent';
+      return parseJson(PeerPublisher, text) ?? 'silent';
+    } catch (error) {
+      return REFUSED_CODES.has(causeCode(error)) ? 'refused' : 'silent';
+    }
+  }
+}
+
+/** 'silent' also stands for answers that make no sense, a wrong token among them: nothing may be concluded from them. */
+export type PeerReply = PeerPublisher | 'refused' | 'silent';
+
+function forOwner(reply: PeerReply, owner: OwnerRecord): ProbeAnswer {
+  if (reply === 'silent') return { kind: 'silent' };
+  if (reply === 'refused' || reply.nodeId !== owner.nodeId || !reply.published) return { kind: 'no' };
+  return { kind: 'yes', owner: ownerOf(reply) ?? owner };
+}
+
+function ownerOf(reply: PeerPublisher): OwnerRecord | undefined {
+  if (!reply.published || reply.epoch === null) return undefined;
+  const { nodeId, host, rtmpPort, adminPort, epoch } = reply;
+  return { nodeId, host, rtmpPort, adminPort, epoch };
+}
+
+function peerUrl(host: string, port: number, path: string, key: StreamKey): URL {
+  const url = new URL(`http://${isIPv6(host) ? `[${host}]` : host}:${port}${path}`);
+  url.search = new URLSearchParams({ vhost: key.vhost, app: key.app, stream: key.stream }).toString();
+  return url;
+}
+
+async function boundedText(response: Response): Promise<string | undefined> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    // Leaving the loop cancels the body.
+    if (size > MAX_ANSWER_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Code of the system error that fetch wraps, also when it tried several addresses. */
+function causeCode(error: unknown): string {
+  const cause: unknown = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof AggregateError) {
+    const codes = cause.errors.map((each: unknown) => codeOf(each));
+    return codes.every((code) => code === codes[0]) ? (codes[0] ?? '') : '';
+  }
+  return codeOf(cause);
+}
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+}
+
+export interface OriginFinderOptions {
+  readonly nodeId: string;
+  readonly client: PeerClient;
+  /** The origins' admin ports: of the headless Service by DNS, and those known from the directory. */
+  readonly addresses: () => Promise<readonly { readonly host: string; readonly adminPort: number }[]>;
+  /** Questions at once, over all streams. Default 32. */
+  readonly maxAtOnce?: number;
+  /** How long an origin may take to answer. Default 700 ms. */
+  readonly timeoutMs?: number;
+  /** How long an answer is kept. Default 1 s. */
+  readonly keepMs?: number;
+  /** Answers kept at most. Default 1,000. */
+  readonly maxKept?: number;
+  /** Origins asked at most. Default 64. */
+  readonly maxOrigins?: number;
+  readonly now?: () => number;
+}
+
+/** Asks each origin at its admin port. */
+export class PeerOriginFinder implements OriginFinder {
+  readonly #options: Required<OriginFinderOptions>;
+  readonly #kept = new Map<string, { readonly untilMs: number; readonly answer: Promise<OriginsAnswer> }>();
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+
+  constructor(options: OriginFinderOptions) {
+    this.#options = {
+      maxAtOnce: 32,
+      timeoutMs: 700,
+      keepMs: 1_000,
+      maxKept: 1_000,
+      maxOrigins: 64,
+      now: Date.now,
+      ...options,
+    };
+  }
+
+  find(key: StreamKey, options: { readonly fresh?: boolean } = {}): Promise<OriginsAnswer> {
+    const { now, keepMs, maxKept } = this.#options;
+    const id = streamKeyId(key);
+    const kept = this.#kept.get(id);
+    if (options.fresh !== true && kept !== undefined && kept.untilMs > now()) return kept.answer;
+    const answer = this.#askAll(key);
+    this.#kept.delete(id);
+    this.#kept.set(id, { untilMs: now() + keepMs, answer });
+    // Insertion order is age: the first one is the oldest.
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= maxKept) break;
+      this.#kept.delete(oldest);
+    }
+    return answer;
+  }
+
+  async #askAll(key: StreamKey): Promise<OriginsAnswer> {
+    const { addresses, maxOrigins, nodeId } = this.#options;
+    const known = await addresses().catch(() => []);
+    const distinct = new Map(known.map((each) => [`${each.host} ${each.adminPort}`, each]));
+    const asked = [...distinct.values()].slice(0, maxOrigins);
+    const replies = await Promise.all(asked.map(({ host, adminPort }) => this.#askOne(host, adminPort, key)));
+    const answers = replies.filter((reply) => typeof reply === 'object').filter((reply) => reply.nodeId !== nodeId);
+    const owners = answers.map(ownerOf).filter((owner) => owner !== undefined);
+    const reachable = new Map(answers.map((answer) => [answer.nodeId, answer]));
+    return {
+      owner: owners.reduce<OwnerRecord | undefined>((a, b) => (a === undefined || outranks(b, a) ? b : a), undefined),
+      reachable: [...reachable.values()].map((each) => ({
+        nodeId: each.nodeId,
+        host: each.host,
+        rtmpPort: each.rtmpPort,
+      })) satisfies RelayTarget[],
+    };
+  }
+
+  async #askOne(host: string, adminPort: number, key: StreamKey): Promise<PeerReply> {
+    const { maxAtOnce, client, timeoutMs } = this.#options;
+    if (this.#running >= maxAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#running += 1;
+    try {
+      return await client.publisher(host, adminPort, key, timeoutMs);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running -= 1;
+      else next();
+    }
+  }
+}
+
+/** Where the origins' admin ports are: what DNS says of a headless Service. Rejects when DNS does. */
+export function addressesByDns(host: string, adminPort: number) {
+  return async (): Promise<readonly { readonly host: string; readonly adminPort: number }[]> => {
+    const found = await dnsLookup(host, { all: true });
+    return found.map(({ address }) => ({ host: address, adminPort }));
+  };
+}
+
+/** The nodes last seen in the directory, as addresses; for a list that outlives the directory. */
+export function addressesOf(nodes: readonly NodeEntry[]): { readonly host: string; readonly adminPort: number }[] {
+  return nodes.map(({ host, adminPort }) => ({ host, adminPort }));
+}
