@@ -1,0 +1,172 @@
+/*
+ * Metrics of a media node. Label values come from fixed sets, so the number of series a node has is bounded whatever its
+ * clients do: no label ever holds the name of a stream, a vhost, an address or a text from the wire.
+ */
+
+/** Label values of each label name. */
+export const METRIC_LABELS = {
+  protocol: ['rtmp', 'flv'],
+  /** Why a session ended, see SESSION_END_CODES. */
+  code: [
+    'ended', // the peer left
+    'closed', // the node ended it: drain, deletion, shutdown
+    'replaced', // another publisher took its place
+    'fenced', // another origin owns the stream
+    'refused', // the gate said no
+    'timeout', // no bytes or no media in time
+    'slow', // a viewer that never caught up
+    'protocol-error', // what it sent is broken
+    'internal-error',
+  ],
+  /** Why a connection was refused before any session began. */
+  reason: ['max-connections', 'draining', 'relay-auth'],
+  /** Outcome of a claim. */
+  result: ['granted', 'busy', 'unavailable'],
+} as const;
+
+interface MetricDefinition {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge';
+  readonly help: string;
+  readonly labels: readonly (keyof typeof METRIC_LABELS | 'role' | 'hash' | 'version' | 'quantile')[];
+}
+
+/** Every metric of a media node; `nodejs_*` and `process_*` come from prom-client besides. */
+export const METRICS = {
+  info: {
+    name: 'livecluster_node_info',
+    type: 'gauge',
+    help: 'Always 1; its labels tell the role and version of the node.',
+    labels: ['role', 'version'],
+  },
+  configInfo: {
+    name: 'livecluster_config_info',
+    type: 'gauge',
+    help: 'Always 1; its label is the hash of the configuration in force.',
+    labels: ['hash'],
+  },
+  configRejected: {
+    name: 'livecluster_config_rejected_total',
+    type: 'counter',
+    help: 'Configurations refused while the one before stayed in force.',
+    labels: [],
+  },
+  ready: { name: 'livecluster_ready', type: 'gauge', help: '1 when the node takes new sessions.', labels: [] },
+  draining: { name: 'livecluster_draining', type: 'gauge', help: '1 while the node drains.', labels: [] },
+  streams: {
+    name: 'livecluster_streams',
+    type: 'gauge',
+    help: 'Streams with a source on this node, pulled ones included.',
+    labels: [],
+  },
+  publishers: {
+    name: 'livecluster_publishers',
+    type: 'gauge',
+    help: 'Encoders that publish on this node.',
+    labels: ['protocol'],
+  },
+  players: {
+    name: 'livecluster_players',
+    type: 'gauge',
+    help: 'Viewers on this node, relays apart.',
+    labels: ['protocol'],
+  },
+  relayPlayers: {
+    name: 'livecluster_relay_players',
+    type: 'gauge',
+    help: 'Other nodes that fetch a stream from this one.',
+    labels: [],
+  },
+  connections: {
+    name: 'livecluster_connections',
+    type: 'gauge',
+    help: 'Open connections of all protocols.',
+    labels: ['protocol'],
+  },
+  connectionsAccepted: {
+    name: 'livecluster_connections_accepted_total',
+    type: 'counter',
+    help: 'Connections accepted.',
+    labels: ['protocol'],
+  },
+  connectionsRefused: {
+    name: 'livecluster_connections_refused_total',
+    type: 'counter',
+    help: 'Connections refused before a session began.',
+    labels: ['reason'],
+  },
+  sessionsEnded: {
+    name: 'livecluster_sessions_ended_total',
+    type: 'counter',
+    help: 'Sessions that ended, by cause.',
+    labels: ['protocol', 'code'],
+  },
+  receivedBytes: {
+    name: 'livecluster_received_bytes_total',
+    type: 'counter',
+    help: 'Bytes of media taken from encoders and other nodes.',
+    labels: [],
+  },
+  sentBytes: {
+    name: 'livecluster_sent_bytes_total',
+    type: 'counter',
+    help: 'Bytes of media handed to the sockets of viewers and other nodes.',
+    labels: [],
+  },
+  receivedFrames: {
+    name: 'livecluster_received_frames_total',
+    type: 'counter',
+    help: 'Frames taken from encoders and other nodes.',
+    labels: [],
+  },
+  droppedFrames: {
+    name: 'livecluster_dropped_frames_total',
+    type: 'counter',
+    help: 'Frames that no player could use: before the first key frame, or at a seam.',
+    labels: [],
+  },
+  skippedFrames: {
+    name: 'livecluster_skipped_frames_total',
+    type: 'counter',
+    help: 'Frames that players too slow for the stream did not get.',
+    labels: [],
+  },
+  pulls: { name: 'livecluster_pulls', type: 'gauge', help: 'Streams fetched from other nodes now.', labels: [] },
+  pullsStarted: {
+    name: 'livecluster_pulls_started_total',
+    type: 'counter',
+    help: 'Connections begun to fetch a stream from another node.',
+    labels: [],
+  },
+  forwards: {
+    name: 'livecluster_forwards',
+    type: 'gauge',
+    help: 'Publishers on this node that are handed on to an origin now.',
+    labels: [],
+  },
+  claims: {
+    name: 'livecluster_claims_total',
+    type: 'counter',
+    help: 'Claims of a stream in the directory.',
+    labels: ['result'],
+  },
+  takeovers: {
+    name: 'livecluster_takeovers_total',
+    type: 'counter',
+    help: 'Streams taken over from an owner that was gone or gave way.',
+    labels: [],
+  },
+  fences: {
+    name: 'livecluster_fences_total',
+    type: 'counter',
+    help: 'Publishers ended because another origin owns their stream.',
+    labels: [],
+  },
+  directoryUp: { name: 'livecluster_directory_up', type: 'gauge', help: '1 while the directory answers.', labels: [] },
+  eventLoopLag: {
+    name: 'livecluster_event_loop_lag_seconds',
+    type: 'gauge',
+    help: 'Delay of the event loop since the scrape before.',
+    labels: ['quantile'],
+  },
+} as const satisfies Record<string, MetricDefinition>;
