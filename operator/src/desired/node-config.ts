@@ -1,0 +1,133 @@
+import { durationMs } from '#contract/duration.ts';
+import type { LiveClusterManifest, VhostManifest } from '#contract/manifest.ts';
+import { DEFAULT_VHOST } from '#contract/names.ts';
+import type { Role } from '#contract/names.ts';
+import { VHOST_DEFAULTS } from '#contract/node-config.ts';
+import type { NodeConfig, VhostConfig } from '#contract/node-config.ts';
+
+/** What rendering reads of a LiveCluster. */
+export type LiveClusterView = Pick<LiveClusterManifest, 'metadata' | 'spec'>;
+/** What rendering reads of a Vhost. */
+export type VhostView = Pick<VhostManifest, 'metadata' | 'spec'>;
+
+/** Why a Vhost is left out of the configuration. */
+export type RefusalReason =
+  | 'HostConflict' // an older Vhost of the cluster has one of its hosts
+  | 'TooManyVhosts'; // the cluster has its most Vhosts already
+
+/** A Vhost that is left out whole: half of its hosts would surprise more than none. */
+export interface RefusedVhost<V extends VhostView = VhostView> {
+  readonly vhost: V;
+  readonly reason: RefusalReason;
+  /** Says what to do. */
+  readonly message: string;
+}
+
+/** Which Vhosts of a cluster are in force. */
+export interface VhostVerdicts<V extends VhostView = VhostView> {
+  /** Oldest first. */
+  readonly accepted: readonly V[];
+  readonly refused: readonly RefusedVhost<V>[];
+}
+
+/** Most Vhosts of one cluster, the built-in one left room for. */
+export const MOST_VHOSTS = 999;
+
+/** Durations of a configuration end here (NodeConfig); a manifest can write more. */
+const LONGEST_MS = 86_400_000 * 7;
+
+/**
+ * Decides which Vhosts of the namespace are in force in a cluster. Those of other clusters and namespaces are passed
+ * over. A host belongs to the Vhost with the oldest creationTimestamp, then the first name; a manifest without a
+ * timestamp counts as the newest.
+ */
+export function judgeVhosts<V extends VhostView>(cluster: LiveClusterView, vhosts: readonly V[]): VhostVerdicts<V> {
+  const accepted: V[] = [];
+  const refused: RefusedVhost<V>[] = [];
+  const ownerOf = new Map<string, string>();
+  for (const vhost of vhosts.filter((each) => belongsTo(each, cluster)).sort(byAge)) {
+    const taken = vhost.spec.hosts.find((host) => ownerOf.has(hostKey(host)));
+    if (taken !== undefined) {
+      const owner = ownerOf.get(hostKey(taken)) ?? '';
+      const message = `host ${taken} belongs to the older Vhost ${owner}: remove it from one of the two`;
+      refused.push({ vhost, reason: 'HostConflict', message });
+    } else if (accepted.length >= MOST_VHOSTS) {
+      const message = `LiveCluster ${cluster.metadata.name} has ${MOST_VHOSTS} older Vhosts, its most: delete some or put several hosts into one`;
+      refused.push({ vhost, reason: 'TooManyVhosts', message });
+    } else {
+      for (const host of vhost.spec.hosts) ownerOf.set(hostKey(host), vhost.metadata.name);
+      accepted.push(vhost);
+    }
+  }
+  return { accepted, refused };
+}
+
+/**
+ * The configuration of a cluster's nodes of one role: its settings and the Vhosts in force, with the built-in
+ * catch-all unless a Vhost claims that host. The same input in any order gives the same output. Pure.
+ */
+export function renderNodeConfig(cluster: LiveClusterView, role: Role, vhosts: readonly VhostView[]): NodeConfig {
+  const { spec } = cluster;
+  const own = judgeVhosts(cluster, vhosts).accepted.map(renderVhost);
+  const hasDefault = own.some((vhost) => vhost.hosts.includes(DEFAULT_VHOST));
+  const rendered = hasDefault ? own : [...own, builtInVhost()];
+  return {
+    version: 1,
+    logLevel: spec[role].logLevel,
+    maxConnections: spec[role].maxConnections,
+    pullHoldMs: bounded(spec.edge.pull.hold),
+    drainMs: bounded(spec.drain[role]),
+    vhosts: rendered.sort((a, b) => compare(a.name, b.name)),
+  };
+}
+
+/** A Vhost as its nodes see it. */
+function renderVhost({ metadata, spec }: VhostView): VhostConfig {
+  return {
+    name: metadata.name,
+    hosts: [...spec.hosts].sort(compare),
+    enabled: spec.enabled,
+    publish: {
+      takeover: spec.publish.takeover,
+      firstPacketTimeoutMs: bounded(spec.publish.firstPacketTimeout),
+      idleTimeoutMs: bounded(spec.publish.idleTimeout),
+    },
+    play: { gopCache: spec.play.gopCache, queueLengthMs: bounded(spec.play.queueLength) },
+    httpRemux: { enabled: spec.httpRemux.enabled, mount: spec.httpRemux.mount },
+    security: { cors: { allowOrigins: [...spec.security.cors.allowOrigins] } },
+    cluster: { edgePublish: spec.cluster.edgePublish },
+  };
+}
+
+function builtInVhost(): VhostConfig {
+  const { security, ...rest } = VHOST_DEFAULTS;
+  return {
+    ...structuredClone(rest),
+    name: DEFAULT_VHOST,
+    hosts: [DEFAULT_VHOST],
+    security: { cors: { allowOrigins: [...security.cors.allowOrigins] } },
+  };
+}
+
+function belongsTo(vhost: VhostView, cluster: LiveClusterView): boolean {
+  return (
+    vhost.spec.clusterRef.name === cluster.metadata.name && vhost.metadata.namespace === cluster.metadata.namespace
+  );
+}
+
+function byAge(a: VhostView, b: VhostView): number {
+  return compare(createdOf(a), createdOf(b)) || compare(a.metadata.name, b.metadata.name);
+}
+
+// RFC 3339 in UTC with whole seconds, as the API server writes it, sorts as text; "~" sorts after every digit.
+function createdOf({ metadata }: VhostView): string {
+  const { creationTimestamp } = metadata;
+  return typeof creationTimestamp === 'string' ? creationTimestamp : '~';
+}
+
+// Host names know no case (RFC 4343).
+const hostKey = (host: string) => host.toLowerCase();
+
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+
+const bounded = (duration: string) => Math.min(durationMs(duration), LONGEST_MS);
