@@ -1,6 +1,11 @@
-import type { Stream } from './stream.ts';
+import { StreamError } from './errors.ts';
+import type { FlushPolicy } from './flush-policy.ts';
+import { TurnFlush } from './flush-policy.ts';
 import type { StreamDemand } from './stream-demand.ts';
 import type { StreamKey } from './stream-key.ts';
+import { streamKeyId } from './stream-key.ts';
+import type { StreamOwner } from './stream.ts';
+import { Stream } from './stream.ts';
 
 export interface StreamRegistryOptions {
   /** Streams at most, those that wait for a publisher included. Default 10,000. */
@@ -9,18 +14,99 @@ export interface StreamRegistryOptions {
   readonly idleMs?: number;
   /** Milliseconds; default Date.now. */
   readonly now?: () => number;
+  /** Default TurnFlush. */
+  readonly flushPolicy?: FlushPolicy;
 }
 
 /** This process's streams. */
-export declare class StreamRegistry {
-  constructor(options?: StreamRegistryOptions);
-  /** The stream of a key, made when missing. Throws StreamError `too-many`. */
-  open(key: StreamKey): Stream;
+export class StreamRegistry {
+  readonly #maxStreams: number;
+  readonly #idleMs: number;
+  readonly #streams = new Map<string, Stream>();
+  readonly #idle = new Map<Stream, NodeJS.Timeout>();
+  readonly #owner: StreamOwner;
+  #demand: StreamDemand | undefined;
+  #isClosed = false;
+
+  constructor(options: StreamRegistryOptions = {}) {
+    this.#maxStreams = options.maxStreams ?? 10_000;
+    this.#idleMs = options.idleMs ?? 10_000;
+    this.#owner = {
+      flushPolicy: options.flushPolicy ?? new TurnFlush(),
+      now: options.now ?? Date.now,
+      onIdle: (stream) => this.#onIdle(stream),
+      onUsed: (stream) => this.#onUsed(stream),
+      onWanted: (stream) => this.#demand?.onWanted(stream),
+      onUnwanted: (stream) => this.#demand?.onUnwanted(stream),
+    };
+  }
+
+  /** The stream of a key, made when missing. Throws StreamError `too-many`, `closed` after close. */
+  open(key: StreamKey): Stream {
+    const id = streamKeyId(key);
+    const known = this.#streams.get(id);
+    if (known !== undefined) {
+      // Whoever asked gets the whole idle time to begin using it.
+      if (known.isIdle) this.#onIdle(known);
+      return known;
+    }
+    if (this.#isClosed) throw new StreamError('closed', 'the node is closing');
+    if (this.#streams.size >= this.#maxStreams) this.#dropOldestIdle();
+    const stream = new Stream(key, this.#owner);
+    this.#streams.set(id, stream);
+    this.#onIdle(stream);
+    return stream;
+  }
+
   /** The stream of a key, if there is one. */
-  get(key: StreamKey): Stream | undefined;
-  streams(): Iterable<Stream>;
+  get(key: StreamKey): Stream | undefined {
+    return this.#streams.get(streamKeyId(key));
+  }
+
+  streams(): IterableIterator<Stream> {
+    return this.#streams.values();
+  }
+
   /** Who hears of demand; one listener. Streams that are wanted already are told at once. */
-  setDemand(demand: StreamDemand | undefined): void;
+  setDemand(demand: StreamDemand | undefined): void {
+    this.#demand = demand;
+    if (demand === undefined) return;
+    for (const stream of this.#streams.values()) if (stream.isWanted) demand.onWanted(stream);
+  }
+
   /** Closes every publisher and player and drops every stream; idempotent. */
-  close(reason: string): void;
+  close(reason: string): void {
+    this.#isClosed = true;
+    for (const stream of this.#streams.values()) this.#drop(stream, reason);
+  }
+
+  #onIdle(stream: Stream): void {
+    if (this.get(stream.key) !== stream) return;
+    clearTimeout(this.#idle.get(stream));
+    // Deleted first, so that the map's order is the order in which streams became idle.
+    this.#idle.delete(stream);
+    const timer = setTimeout(() => this.#drop(stream, 'idle'), this.#idleMs);
+    timer.unref();
+    this.#idle.set(stream, timer);
+  }
+
+  #onUsed(stream: Stream): void {
+    clearTimeout(this.#idle.get(stream));
+    this.#idle.delete(stream);
+  }
+
+  #dropOldestIdle(): void {
+    const [oldest] = this.#idle.keys();
+    if (oldest === undefined) {
+      throw new StreamError('too-many', `all ${this.#maxStreams} streams of this node are in use`);
+    }
+    this.#drop(oldest, 'idle');
+  }
+
+  #drop(stream: Stream, reason: string): void {
+    clearTimeout(this.#idle.get(stream));
+    this.#idle.delete(stream);
+    this.#streams.delete(streamKeyId(stream.key));
+    stream.close(reason);
+  }
 }
