@@ -1,0 +1,88 @@
+#!/bin/sh
+# Installs the Debian packages that a part of the project needs and this machine lacks. POSIX shell: it runs before Node 24 is here.
+#
+#   scripts/system-packages.sh GROUP...      groups: test e2e
+#
+# Root: installs what is missing. Anybody else: says what is missing and the command that mends it, and exits 1.
+# Starts no service: what a package would start (redis-server) stays off.
+set -eu
+
+packages_of() {
+  case $1 in
+    # The encoder, the players and the Redis of the tests.
+    test) echo ffmpeg redis-server ;;
+    # The Kubernetes of the end-to-end test: container runtime, pod network, kube-proxy's tools, image builds.
+    e2e)
+      echo ffmpeg redis-server containerd runc containernetworking-plugins nftables iptables conntrack iproute2 \
+        buildah openssl util-linux mount procps ca-certificates
+      ;;
+    *)
+      echo "system-packages: no group named '$1'; the groups are: test e2e" >&2
+      exit 2
+      ;;
+  esac
+}
+
+[ $# -gt 0 ] || { echo 'usage: scripts/system-packages.sh GROUP...   (groups: test e2e)' >&2; exit 2; }
+
+wanted=
+for group in "$@"; do
+  packages=$(packages_of "$group")
+  wanted="$wanted $packages"
+done
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+  echo "system-packages: this is no Debian (no dpkg-query); install what these Debian packages hold by hand:$wanted" >&2
+  exit 1
+fi
+
+# shellcheck disable=SC2086 # a list of words
+installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $wanted 2>/dev/null | sed -n 's/^installed //p')
+missing=
+for package in $wanted; do
+  case " $(echo "$installed" | tr '\n' ' ') $missing " in
+    *" $package "*) ;;
+    *) missing="$missing $package" ;;
+  esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "system-packages: missing Debian packages:$missing" >&2
+  echo "system-packages: install them with:  sudo apt-get install --no-install-recommends$missing" >&2
+  exit 1
+fi
+
+echo "system-packages: installing$missing"
+
+# Package scripts ask policy-rc.d before they start a service: 101 says no. A policy that the machine already has is put back after.
+policy=/usr/sbin/policy-rc.d
+kept=
+restore() {
+  rm -f "$policy"
+  [ -z "$kept" ] || mv "$kept" "$policy"
+}
+if [ -e "$policy" ]; then
+  kept=$policy.before-livecluster
+  mv "$policy" "$kept"
+fi
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+run() {
+  if ! "$@" >"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    echo "system-packages: failed: $*" >&2
+    rm -f "$log"
+    exit 1
+  fi
+}
+run apt-get update -q
+# shellcheck disable=SC2086
+run apt-get install -y -q --no-install-recommends $missing
+rm -f "$log"
+echo 'system-packages: done'
