@@ -106,3 +106,22 @@ test('a host belongs to the vhost with its exact name, else to the default one, 
   store.swap({ ...config, vhosts: [vhost('only', ['only.example'])] });
   assert.equal(store.vhosts.find('other.example'), undefined);
 });
+
+test('a file that still holds what a push has replaced is stale, until the time has passed in which files lag', () => {
+  let nowMs = 0;
+  const store = new ConfigStore(config, () => nowMs);
+  const text = (maxConnections: number) => JSON.stringify({ ...config, maxConnections });
+  store.push(text(2));
+  store.push(text(3));
+  assert.equal(store.offerFile(text(2)), 'stale');
+  assert.equal(store.offerFile(text(100)), 'stale');
+  assert.equal(store.offerFile(text(3)), 'same');
+  assert.equal(store.config.maxConnections, 3);
+  assert.equal(store.offerFile(text(4)), 'changed', 'one that was never in force is new');
+  store.push(text(2));
+  assert.equal(store.offerFile(text(2)), 'same', 'pushed again, it is the one in force');
+  nowMs += 200_000;
+  assert.equal(store.offerFile(text(3)), 'changed');
+  assert.throws(() => store.offerFile('{}'), { code: 'invalid' });
+  assert.equal(store.config.maxConnections, 3);
+});

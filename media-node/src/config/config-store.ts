@@ -33,6 +33,11 @@ function parseJson(text: string): unknown {
   }
 }
 
+/** The kubelet brings a changed Secret into a pod within its sync period (60 s) and its cache's time (60 s); and a margin. */
+const FILE_LAG_MS = 180_000;
+/** Replaced configurations remembered at most. */
+const MAX_REPLACED = 64;
+
 /** What a listener is told after a swap. */
 export type ConfigListener = (config: NodeConfig, previous: NodeConfig) => void;
 
@@ -52,6 +57,8 @@ export class ConfigStore {
   #hash: string;
   #vhosts: VhostTable;
   #rejected: RejectedConfig | undefined;
+  /** Hash → when a push replaced it, oldest first. */
+  readonly #replacedByPush = new Map<string, number>();
   readonly #listeners = new Set<ConfigListener>();
   readonly #now: () => number;
 
@@ -114,6 +121,41 @@ export class ConfigStore {
       throw cause;
     }
     return this.swap(json);
+  }
+
+  /**
+   * As {@link swapText}, for a configuration that came by the admin port. The mounted file may go on showing the one
+   * before for up to two minutes, which {@link offerFile} then knows to be old.
+   */
+  push(text: string): boolean {
+    const replaced = this.#hash;
+    const changed = this.swapText(text);
+    if (changed) {
+      this.#replacedByPush.delete(this.#hash);
+      this.#replacedByPush.set(replaced, this.#now());
+      for (const oldest of this.#replacedByPush.keys()) {
+        if (this.#replacedByPush.size <= MAX_REPLACED) break;
+        this.#replacedByPush.delete(oldest);
+      }
+    }
+    return changed;
+  }
+
+  /**
+   * As {@link swapText}, for the text of the mounted file: `stale` when a push has replaced that very configuration a
+   * short time ago, which changes nothing; offer it again later.
+   */
+  offerFile(text: string): 'changed' | 'same' | 'stale' {
+    let config: NodeConfig;
+    try {
+      config = parseNodeConfig(text);
+    } catch (cause) {
+      this.reject((cause as Error).message);
+      throw cause;
+    }
+    const replacedAtMs = this.#replacedByPush.get(nodeConfigHash(config));
+    if (replacedAtMs !== undefined && this.#now() - replacedAtMs < FILE_LAG_MS) return 'stale';
+    return this.swap(config) ? 'changed' : 'same';
   }
 
   /** Remembers that a configuration could not be taken, such as a file that could not be read. */
