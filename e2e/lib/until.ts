@@ -1,0 +1,28 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * Calls `probe` until it returns something other than undefined or false, and returns that. An error thrown by the
+ * probe counts as "not yet"; the last one is the cause when the time is up.
+ */
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T | undefined | false> | T | undefined | false,
+  { withinMs = 30_000, everyMs = 100 } = {},
+): Promise<T> {
+  const deadline = performance.now() + withinMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value !== undefined && value !== false) return value;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadline) {
+      const why = last instanceof Error ? `: ${last.message}` : '';
+      throw new Error(`${what}: not within ${withinMs / 1000} s${why}`, { cause: last });
+    }
+    await delay(everyMs);
+  }
+}
