@@ -3,6 +3,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { Connection } from './connection.ts';
 import { HttpCaller } from './http-caller.ts';
+import type { Call } from './http-caller.ts';
 import { isKubeError, isRecord, KubeError } from './kube-error.ts';
 import type { KubeList, KubeObject, ObjectRef, ObjectType, WatchEvent } from './object.ts';
 import { refOf } from './object.ts';
@@ -82,6 +83,7 @@ export interface KubeClientOptions {
 export type WriteGuard = () => boolean;
 
 const PAGE_SIZE = 500;
+const GUARDED_WRITE_TIMEOUT_MS = 5000;
 
 const PATCH_TYPES = {
   merge: 'application/merge-patch+json',
@@ -96,15 +98,18 @@ const PATCH_TYPES = {
  */
 export class KubeClient {
   readonly #http: HttpCaller;
-  readonly #guard: WriteGuard;
+  readonly #guard: WriteGuard | undefined;
 
   /** Use `createKubeClient`. */
-  constructor(http: HttpCaller, guard: WriteGuard = () => true) {
+  constructor(http: HttpCaller, guard?: WriteGuard) {
     this.#http = http;
     this.#guard = guard;
   }
 
-  /** The same client, on the same connections, whose writes are asked for leave first: `() => lease.isWriteAllowed()`. */
+  /**
+   * The same client, on the same connections, whose writes are asked for leave first: `() => lease.isWriteAllowed()`.
+   * They time out after 5 s at most: leave ends 10 s after the last renewal, and a successor can begin 15 s after it.
+   */
   withWriteGuard(guard: WriteGuard): KubeClient {
     return new KubeClient(this.#http, guard);
   }
@@ -269,12 +274,14 @@ export class KubeClient {
     );
   }
 
-  #write(call: Parameters<HttpCaller['call']>[0]): Promise<unknown> {
+  #write(call: Call): Promise<unknown> {
+    if (!this.#guard) return this.#http.call(call);
     if (!this.#guard()) {
       const message = `${call.method} ${call.path} was not sent: this operator does not hold the leader lease`;
       return Promise.reject(new KubeError('not-leader', message));
     }
-    return this.#http.call(call);
+    const timeoutMs = Math.min(call.timeoutMs ?? GUARDED_WRITE_TIMEOUT_MS, GUARDED_WRITE_TIMEOUT_MS);
+    return this.#http.call({ ...call, timeoutMs });
   }
 
   /** Checks, by asking for the object's own path, that a namespaced object has a namespace. */
