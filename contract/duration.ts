@@ -9,9 +9,10 @@ const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 export const DURATION_PATTERN = '^([0-9]{1,5}(h|m|s|ms)){1,4}$';
 
 /** A duration as users write it in a manifest; see {@link durationMs}. */
-export const Duration = z.string().regex(new RegExp(DURATION_PATTERN), {
-  error: 'must be a duration such as 30s, 500ms or 1h30m',
-});
+export const Duration = z
+  .string()
+  .max(28)
+  .regex(new RegExp(DURATION_PATTERN), { error: 'must be a duration such as 30s, 500ms or 1h30m' });
 
 /** Milliseconds of a duration that {@link Duration} accepts. Throws RangeError on any other string. */
 export function durationMs(duration: string): number {

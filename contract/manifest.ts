@@ -1,7 +1,8 @@
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { LiveClusterSpec } from './crd/live-cluster.ts';
-import { NAME_RULE } from './crd/to-crd.ts';
+import { LabelValue } from './crd/schema.ts';
+import { NAME_RULE, toStructural } from './crd/to-crd.ts';
 import { VhostSpec } from './crd/vhost.ts';
 import { GROUP_VERSION } from './names.ts';
 
@@ -10,14 +11,46 @@ import { GROUP_VERSION } from './names.ts';
  * defaults filled in.
  */
 
-const Metadata = z.looseObject({
+const QUALIFIED_NAME = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const metadataMap = <V extends z.ZodType>(value: V) =>
+  z
+    .record(z.string(), value)
+    .refine((map) => Object.keys(map).every((key) => QUALIFIED_NAME.test(key)), {
+      error: 'has a key that is no label or annotation name, such as app or example.com/app',
+    })
+    .optional();
+
+/** What of Kubernetes' ObjectMeta a manifest may hold; the fields that the API server writes are let through. */
+const Metadata = z.strictObject({
   name: z
     .string()
     .min(1)
     .max(253)
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, { error: 'must be a DNS name: a-z, 0-9, - and .' })
     .refine(NAME_RULE.check, { error: NAME_RULE.message }),
-  namespace: z.string().min(1).max(63).default('default'),
+  namespace: z
+    .string()
+    .min(1)
+    .max(63)
+    .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, { error: 'must be a namespace: a-z, 0-9 and -' })
+    .default('default'),
+  labels: metadataMap(LabelValue),
+  annotations: metadataMap(z.string()),
+  finalizers: z.array(z.string()).optional(),
+  ...Object.fromEntries(
+    [
+      'generateName',
+      'uid',
+      'resourceVersion',
+      'generation',
+      'creationTimestamp',
+      'deletionTimestamp',
+      'deletionGracePeriodSeconds',
+      'selfLink',
+      'ownerReferences',
+      'managedFields',
+    ].map((field) => [field, z.unknown().optional()]),
+  ),
 });
 
 const LiveClusterManifest = z.strictObject({
@@ -49,7 +82,14 @@ export interface Manifests {
 export function readManifests(text: string): Manifests {
   const result = { liveClusters: [] as LiveClusterManifest[], vhosts: [] as VhostManifest[], errors: [] as string[] };
   const lineCounter = new LineCounter();
-  const documents = parseAllDocuments(text, { version: '1.1', merge: true, lineCounter, uniqueKeys: true });
+  const documents = parseAllDocuments(text, {
+    version: '1.1',
+    merge: true,
+    lineCounter,
+    uniqueKeys: true,
+    // kubectl's reader leaves 2026-01-31 and 12:30 the strings they look like.
+    customTags: (tags) => tags.filter((tag) => typeof tag === 'string' || !isTimeTag(tag)),
+  });
   if (!Array.isArray(documents)) return result;
   for (const document of documents) {
     const line = lineCounter.linePos(document.range?.[0] ?? 0).line;
@@ -85,11 +125,11 @@ export function readManifest(value: unknown, where: string, into: Manifests): vo
     return;
   }
   if (kind === 'LiveCluster') {
-    const parsed = LiveClusterManifest.safeParse(value);
+    const parsed = LiveClusterManifest.safeParse(withoutNulls(value, { spec: toStructural(LiveClusterSpec) }));
     if (parsed.success) into.liveClusters.push(parsed.data);
     else into.errors.push(...faults(parsed.error, `${where}: ${kind}`));
   } else {
-    const parsed = VhostManifest.safeParse(value);
+    const parsed = VhostManifest.safeParse(withoutNulls(value, { spec: toStructural(VhostSpec) }));
     if (parsed.success) into.vhosts.push(parsed.data);
     else into.errors.push(...faults(parsed.error, `${where}: ${kind}`));
   }
@@ -97,4 +137,35 @@ export function readManifest(value: unknown, where: string, into: Manifests): vo
 
 function faults(error: z.ZodError, where: string): string[] {
   return error.issues.map((issue) => `${where}: ${issue.path.join('.') || '.'}: ${issue.message}`);
+}
+
+const isTimeTag = (tag: { tag: string; format?: string }) =>
+  tag.tag === 'tag:yaml.org,2002:timestamp' || tag.format === 'TIME';
+
+type Schema = { [word: string]: unknown } | undefined;
+const isMap = (value: unknown): value is { [key: string]: unknown } =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A field that is null counts as left out, as the API server has it: `edge:` with nothing after it is the default. */
+function withoutNulls(manifest: unknown, fields: { spec: Schema }): unknown {
+  return prune(manifest, {
+    properties: { ...fields, metadata: { properties: { labels: {}, annotations: {}, namespace: {} } }, status: {} },
+  });
+}
+
+function prune(value: unknown, schema: Schema): unknown {
+  if (Array.isArray(value)) return value.map((item) => prune(item, schema?.items as Schema));
+  if (!isMap(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .map(([key, child]) => [key, child, schemaOf(key, schema)] as const)
+      .filter(([, child, childSchema]) => child !== null || childSchema === undefined)
+      .map(([key, child, childSchema]) => [key, prune(child, childSchema)]),
+  );
+}
+
+function schemaOf(key: string, schema: Schema): Schema {
+  const properties = schema?.properties;
+  if (isMap(properties) && Object.hasOwn(properties, key)) return properties[key] as Schema;
+  return isMap(schema?.additionalProperties) ? schema.additionalProperties : undefined;
 }

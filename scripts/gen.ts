@@ -1,33 +1,69 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { customResourceDefinitions } from '../contract/crd/to-crd.ts';
 
 /*
- * `make gen`: writes crds/*.yaml from the zod schemas. `--check` writes nothing and exits 1 on a difference.
+ * `make gen`: writes crds/*.yaml and the chart's copies of them from the zod schemas. `--check` writes nothing and exits
+ * 1 on a difference.
  */
 
-const directory = join(import.meta.dirname, '..', 'crds');
+const NOTE = 'Generated from contract/crd by `make gen`; do not edit.';
+const root = join(import.meta.dirname, '..');
+const folders = ['crds', 'charts/livecluster/templates/crds'];
 const check = process.argv.includes('--check');
-const wanted = new Map(
-  customResourceDefinitions().map(({ file, manifest }) => [
-    file,
-    `# Generated from contract/crd by \`make gen\`; do not edit.\n${stringify(manifest, { lineWidth: 120, aliasDuplicateObjects: false })}`,
-  ]),
-);
-const present = readdirSync(directory).filter((file) => file.endsWith('.yaml'));
 
+type Manifest = ReturnType<typeof customResourceDefinitions>[number]['manifest'];
+
+const yaml = (manifest: Manifest) => stringify(manifest, { lineWidth: 120, aliasDuplicateObjects: false });
+
+/**
+ * The CRD as a template: Helm never upgrades what lies in a chart's crds/ folder. Text that Helm would take for an action
+ * is written as an action that prints it.
+ */
+function chartTemplate(manifest: Manifest): string {
+  const text = yaml(manifest).replaceAll('{{', '{{ "{{" }}');
+  const metadata = /^metadata:\n( {2}name: .*\n)/m;
+  if (!metadata.test(text)) throw new Error('the CRD has no metadata.name where the chart adds labels');
+  const withMetadata = text.replace(
+    metadata,
+    (_, name: string) => `metadata:
+${name}  labels:
+    {{- include "livecluster.labels" . | nindent 4 }}
+  {{- if .Values.crds.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+`,
+  );
+  return `{{- /* ${NOTE} */ -}}\n{{- if .Values.crds.install -}}\n${withMetadata}{{- end }}\n`;
+}
+
+const wanted = new Map<string, string>();
+for (const { file, manifest } of customResourceDefinitions()) {
+  wanted.set(`crds/${file}`, `# ${NOTE}\n${yaml(manifest)}`);
+  wanted.set(`charts/livecluster/templates/crds/${file}`, chartTemplate(manifest));
+}
+
+const present = folders.flatMap((folder) => {
+  mkdirSync(join(root, folder), { recursive: true });
+  return readdirSync(join(root, folder))
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => `${folder}/${file}`);
+});
 const stale = [
-  ...[...wanted].filter(
-    ([file, text]) => !present.includes(file) || readFileSync(join(directory, file), 'utf8') !== text,
-  ),
+  ...[...wanted].filter(([file, text]) => !present.includes(file) || readFileSync(join(root, file), 'utf8') !== text),
   ...present.filter((file) => !wanted.has(file)).map((file) => [file, undefined] as const),
 ];
 if (check && stale.length > 0) {
-  console.error(`crds/ differs from contract/crd: ${stale.map(([file]) => file).join(', ')}. Run make gen and commit.`);
+  console.error(`differs from contract/crd: ${stale.map(([file]) => file).join(', ')}. Run make gen and commit.`);
   process.exit(1);
 }
 for (const [file, text] of stale) {
-  if (text === undefined) rmSync(join(directory, file));
-  else writeFileSync(join(directory, file), text);
+  const path = join(root, file);
+  if (text === undefined) rmSync(path);
+  else {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
 }

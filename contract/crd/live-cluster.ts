@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Duration, durationMs } from '../duration.ts';
+import { durationMs } from '../duration.ts';
 import { LOG_LEVELS, PORTS } from '../names.ts';
 import {
   Annotations,
@@ -10,6 +10,7 @@ import {
   Quantity,
   Resources,
   SecretKeyRef,
+  boundedDuration,
   passThrough,
   withRules,
 } from './schema.ts';
@@ -24,7 +25,8 @@ const extraEnv = z.array(
     .looseObject({
       name: z
         .string()
-        .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/)
+        .max(128)
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: 'must be a variable name: letters, digits and _, no digit first' })
         .describe('Name of the variable.'),
     })
     .meta({ 'x-kubernetes-preserve-unknown-fields': true }),
@@ -55,6 +57,9 @@ const role = (what: string, replicas: z.ZodDefault<z.ZodInt>) => ({
     .describe(`Labels and annotations of ${what} pods, beside the operator's own.`),
   extraEnv: extraEnv
     .max(64)
+    .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, {
+      error: 'names a variable twice: remove one',
+    })
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
     .optional()
     .describe(`Environment variables added to the ${what} container, as in a pod. A change rolls the pods.`),
@@ -68,8 +73,8 @@ const role = (what: string, replicas: z.ZodDefault<z.ZodInt>) => ({
 });
 
 const service = (what: string) =>
-  z
-    .strictObject({
+  withRules(
+    z.strictObject({
       type: z
         .enum(['LoadBalancer', 'NodePort', 'ClusterIP'])
         .default('LoadBalancer')
@@ -77,18 +82,45 @@ const service = (what: string) =>
       annotations: Annotations.optional().describe(
         "Annotations of the Service, such as a cloud's load balancer settings.",
       ),
-      loadBalancerClass: z.string().min(1).max(253).optional().describe('Load balancer implementation to use.'),
+      loadBalancerClass: z
+        .string()
+        .min(1)
+        .max(253)
+        .optional()
+        .describe('Load balancer implementation to use; needs type LoadBalancer.'),
       sourceRanges: z
-        .array(z.string().regex(/^[0-9a-fA-F.:]+\/[0-9]{1,3}$/, { error: 'must be a CIDR such as 10.0.0.0/8' }))
+        .array(
+          z
+            .string()
+            .max(49)
+            .regex(/^[0-9a-fA-F.:]+\/[0-9]{1,3}$/, { error: 'must be a CIDR such as 10.0.0.0/8' }),
+        )
         .max(64)
         .optional()
-        .describe('Client addresses (CIDR) that the load balancer lets in.'),
+        .describe('Client addresses (CIDR) that the load balancer lets in; needs type LoadBalancer.'),
       externalTrafficPolicy: z
         .enum(['Cluster', 'Local'])
         .default('Cluster')
-        .describe('Local keeps the client address visible and sends traffic only to nodes that run a pod.'),
-    })
-    .prefault({});
+        .describe(
+          'Local keeps the client address visible and sends traffic only to nodes that run a pod. Not for type ClusterIP.',
+        ),
+    }),
+    {
+      rule: "self.type == 'LoadBalancer' || !has(self.loadBalancerClass)",
+      message: 'loadBalancerClass needs type LoadBalancer: set the type or remove loadBalancerClass',
+      check: (service) => service.type === 'LoadBalancer' || service.loadBalancerClass === undefined,
+    },
+    {
+      rule: "self.type == 'LoadBalancer' || !has(self.sourceRanges)",
+      message: 'sourceRanges needs type LoadBalancer: set the type or remove sourceRanges',
+      check: (service) => service.type === 'LoadBalancer' || service.sourceRanges === undefined,
+    },
+    {
+      rule: "self.type != 'ClusterIP' || self.externalTrafficPolicy == 'Cluster'",
+      message: 'externalTrafficPolicy Local needs type LoadBalancer or NodePort: set the type or remove it',
+      check: (service) => service.type !== 'ClusterIP' || service.externalTrafficPolicy === 'Cluster',
+    },
+  ).prefault({});
 
 export const LiveClusterSpec = z.strictObject({
   image: z
@@ -101,11 +133,15 @@ export const LiveClusterSpec = z.strictObject({
         .describe("Image of the media nodes without tag. Default: the operator's own."),
       tag: z
         .string()
-        .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/)
+        .max(128)
+        .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, {
+          error: 'must be a tag: up to 128 of A-Z, a-z, 0-9, _, . and -',
+        })
         .optional()
         .describe("Tag. Default: the operator's own."),
       digest: z
         .string()
+        .max(71)
         .regex(/^sha256:[0-9a-f]{64}$/, { error: 'must be sha256: and 64 hex digits' })
         .optional()
         .describe('Digest; wins over the tag.'),
@@ -136,9 +172,9 @@ export const LiveClusterSpec = z.strictObject({
       ),
       pull: z
         .strictObject({
-          hold: Duration.default('30s').describe(
-            'How long a pull from an origin goes on after its last viewer has left. Reloads live.',
-          ),
+          hold: boundedDuration()
+            .default('30s')
+            .describe('How long a pull from an origin goes on after its last viewer has left. Reloads live.'),
         })
         .prefault({})
         .describe('How edges get streams from origins.'),
@@ -233,13 +269,15 @@ export const LiveClusterSpec = z.strictObject({
   drain: withRules(
     z
       .strictObject({
-        origin: Duration.default('1h').describe(
-          'How long a draining origin waits for its publishers. Reloads live, up to max.',
-        ),
-        edge: Duration.default('30m').describe(
-          'How long a draining edge waits for its viewers. Reloads live, up to max.',
-        ),
-        max: Duration.default('1h').describe("The pods' grace period: no drain lasts longer. A change rolls the pods."),
+        origin: boundedDuration()
+          .default('1h')
+          .describe('How long a draining origin waits for its publishers. Reloads live, up to max.'),
+        edge: boundedDuration()
+          .default('30m')
+          .describe('How long a draining edge waits for its viewers. Reloads live, up to max.'),
+        max: boundedDuration()
+          .default('1h')
+          .describe("The pods' grace period: no drain lasts longer. A change rolls the pods."),
       })
       .meta({ description: 'How long pods wait for their sessions when they are rolled or scaled in.' }),
     {

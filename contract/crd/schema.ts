@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DURATION_PATTERN, Duration, durationMs } from '../duration.ts';
 
 /*
  * Building blocks of the CRDs' schemas. Each must give the API server (structural schema and CEL) and zod the same
@@ -36,27 +37,52 @@ export function withServerRule<S extends z.ZodType>(schema: S, rule: string, mes
 /** An object of Kubernetes' own API that is handed on to the pod as it stands; the API server of the pod judges it. */
 export const passThrough = () => z.looseObject({}).meta({ 'x-kubernetes-preserve-unknown-fields': true });
 
-/** A quantity such as 500m, 1 or 2Gi. */
+/**
+ * A duration of at least `min` (nothing at all counts as 0s) and at most a week, which is what a node's configuration
+ * takes.
+ */
+export function boundedDuration(min?: string) {
+  const isDuration = new RegExp(DURATION_PATTERN);
+  const text = min === undefined ? 'at most 168h (a week)' : `at least ${min} and at most 168h (a week)`;
+  return withRules(Duration, {
+    rule: `duration(self) <= duration('168h')${min === undefined ? '' : ` && duration(self) >= duration('${min}')`}`,
+    message: `must be ${text}: write for example 30s`,
+    // What isn't a duration has been told by the pattern already.
+    check: (value) =>
+      !isDuration.test(value) ||
+      (durationMs(value) <= durationMs('168h') && (min === undefined || durationMs(value) >= durationMs(min))),
+  });
+}
+
+const QUANTITY = /^[0-9]{1,18}(\.[0-9]{1,9})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/;
+
+/** A quantity such as 500m, 1 or 2Gi. A number must be whole, as in every int-or-string of Kubernetes. */
 export const Quantity = z
-  .union([z.int().min(0), z.string().regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/)])
-  .meta({ 'x-kubernetes-int-or-string': true });
+  .union([z.int().min(0), z.string().regex(QUANTITY)], {
+    error: 'must be a quantity such as 500m, 1 or 2Gi; quote one with a point, as in "0.5"',
+  })
+  .meta({ 'x-kubernetes-int-or-string': true, minimum: 0, pattern: QUANTITY.source, maxLength: 32 });
 
-const labelMap = () => z.record(z.string().min(1).max(317), z.string().max(4096)).meta({ maxProperties: 64 });
+/** A map whose number of entries both readers bound; a structural schema can't bound its keys. */
+const boundedRecord = <V extends z.ZodType>(value: V, most: number) =>
+  z
+    .record(z.string(), value)
+    .refine((map) => Object.keys(map).length <= most, { error: `has more than ${most} entries: remove some` })
+    .meta({ maxProperties: most });
 
-export const Labels = labelMap();
-export const Annotations = labelMap();
+/** What Kubernetes takes as a label's value. */
+export const LabelValue = z
+  .string()
+  .max(63)
+  .regex(/^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/, {
+    error: 'must be a label value: up to 63 of A-Z, a-z, 0-9, -, _ and ., beginning and ending with a letter or digit',
+  });
+export const Labels = boundedRecord(LabelValue, 64);
+export const Annotations = boundedRecord(z.string().max(4096), 64);
 
 export const Resources = z.strictObject({
-  requests: z
-    .record(z.string().max(63), Quantity)
-    .meta({ maxProperties: 16 })
-    .optional()
-    .describe('Least resources the scheduler keeps for it.'),
-  limits: z
-    .record(z.string().max(63), Quantity)
-    .meta({ maxProperties: 16 })
-    .optional()
-    .describe('Most resources it may use.'),
+  requests: boundedRecord(Quantity, 16).optional().describe('Least resources the scheduler keeps for it.'),
+  limits: boundedRecord(Quantity, 16).optional().describe('Most resources it may use.'),
 });
 
 export const LocalObjectReference = z.strictObject({

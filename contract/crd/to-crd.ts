@@ -58,11 +58,28 @@ function structural(node: JsonObject, path: string): JsonObject {
   if (isObject(result.additionalProperties)) {
     result.additionalProperties = structural(result.additionalProperties, `${path}{}`);
   }
+  // The API server holds a default against the node's own rules before it fills in the defaults of its fields.
+  if ('x-kubernetes-validations' in result && isObject(result.default)) {
+    result.default = { ...fieldDefaults(result), ...result.default };
+  }
   if (Array.isArray(result.required)) {
     // With io 'input' a field that has a default is not required; nothing else to mend.
     if (result.required.length === 0) delete result.required;
   }
   return result;
+}
+
+/** What an empty object becomes by the defaults of its fields. */
+function fieldDefaults(node: JsonObject): JsonObject {
+  const properties = Object.entries((node.properties ?? {}) as { [name: string]: JsonObject });
+  return Object.fromEntries(
+    properties
+      .filter(([, field]) => 'default' in field)
+      .map(([name, field]) => [
+        name,
+        isObject(field.default) ? { ...fieldDefaults(field), ...field.default } : field.default,
+      ]),
+  );
 }
 
 function isObject(value: unknown): value is JsonObject {
@@ -191,7 +208,8 @@ export function customResourceDefinitions(): { file: string; manifest: JsonObjec
                 properties: {
                   apiVersion: { type: 'string', description: 'Version of this representation.' },
                   kind: { type: 'string', description: 'Kind of the resource.' },
-                  metadata: { type: 'object', description: 'Standard metadata.' },
+                  // The API server describes it; it takes no word more here.
+                  metadata: { type: 'object' },
                   spec: { description: 'What is wanted.', ...toStructural(definition.spec) },
                   status: { description: 'What is, written by the operator.', ...toStructural(definition.status) },
                 },

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { Duration } from '../duration.ts';
-import { Conditions, LocalObjectReference, withRules, withServerRule } from './schema.ts';
+import { Conditions, LocalObjectReference, boundedDuration, withRules, withServerRule } from './schema.ts';
 
 /*
  * Vhost: the rules for streams under some host names of one LiveCluster. All of it reloads live. A field is here only
@@ -36,10 +35,12 @@ export const VhostSpec = z.strictObject({
         .describe(
           'What a second publisher of a live stream gets: NetStream.Publish.BadName, or the place of the first.',
         ),
-      firstPacketTimeout: Duration.default('20s').describe(
-        "How long an encoder may wait before its first media; SRS's firstpkt_timeout.",
-      ),
-      idleTimeout: Duration.default('5s').describe("How long it may stay silent afterwards; SRS's normal_timeout."),
+      firstPacketTimeout: boundedDuration('100ms')
+        .default('20s')
+        .describe("How long an encoder may wait before its first media; SRS's firstpkt_timeout."),
+      idleTimeout: boundedDuration('100ms')
+        .default('5s')
+        .describe("How long it may stay silent afterwards; SRS's normal_timeout."),
     })
     .prefault({})
     .describe('Rules for publishers.'),
@@ -49,9 +50,9 @@ export const VhostSpec = z.strictObject({
         .boolean()
         .default(true)
         .describe("Begin a new player at the last key frame, for a picture at once; SRS's gop_cache."),
-      queueLength: Duration.default('10s').describe(
-        "Media a slow player's queue may hold before it skips to the next key frame; SRS's queue_length.",
-      ),
+      queueLength: boundedDuration('100ms')
+        .default('10s')
+        .describe("Media a slow player's queue may hold before it skips to the next key frame; SRS's queue_length."),
     })
     .prefault({})
     .describe('Rules for players.'),
