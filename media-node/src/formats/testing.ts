@@ -1,0 +1,20 @@
+/* Helpers of this folder's tests. */
+
+/** Cuts the bytes at these places, in any order; places beyond the end and empty pieces are kept out. */
+export function splitAt(bytes: Buffer, cuts: readonly number[]): Buffer[] {
+  const places = [...new Set(cuts)].filter((cut) => cut > 0 && cut < bytes.length).toSorted((a, b) => a - b);
+  const pieces: Buffer[] = [];
+  let start = 0;
+  for (const place of [...places, bytes.length]) {
+    pieces.push(bytes.subarray(start, place));
+    start = place;
+  }
+  return pieces;
+}
+
+/** Bytes written as hexadecimal digits; spaces, line ends and `# comments` are ignored. */
+export function unhex(text: string): Buffer {
+  const digits = text.replaceAll(/#.*$/gm, '').replaceAll(/\s/g, '');
+  if (!/^([0-9a-f]{2})*$/i.test(digits)) throw new Error(`not hexadecimal: ${digits.slice(0, 40)}`);
+  return Buffer.from(digits, 'hex');
+}
