@@ -1,0 +1,44 @@
+import { encodeRtmpMedia, flvFrame, flvMetadata, flvSequenceHeader } from '../../formats/flv-muxer.ts';
+import type { FlvPayload } from '../../formats/flv-muxer.ts';
+import { RTMP_OUT_CHUNK_SIZE } from '../../formats/rtmp-chunk-writer.ts';
+import { EMPTY } from '../../lib/bytes.ts';
+import type { Frame, Metadata } from '../../media/frame.ts';
+import type { Track } from '../../media/track.ts';
+import type { FrameEncoder } from '../../stream/frame-encoder.ts';
+
+/**
+ * Frames as RTMP messages that any connection can send whose chunk size is RTMP_OUT_CHUNK_SIZE and whose message stream is
+ * `streamId`: each message begins with a type 0 header, so its bytes depend on nothing sent before.
+ */
+export class RtmpEncoder implements FrameEncoder {
+  readonly id: string;
+  readonly #streamId: number;
+
+  constructor(streamId: number) {
+    this.id = `rtmp/${streamId}`;
+    this.#streamId = streamId;
+  }
+
+  header(tracks: readonly Track[], metadata: Metadata | undefined, dtsMs: number): Buffer {
+    const parts = tracks.map((track) => this.config(track, dtsMs));
+    if (metadata !== undefined) parts.unshift(this.metadata(metadata, dtsMs));
+    return Buffer.concat(parts);
+  }
+
+  config(track: Track, dtsMs: number): Buffer {
+    const payload = flvSequenceHeader(track, dtsMs);
+    return payload === undefined ? EMPTY : this.#encode(payload);
+  }
+
+  metadata(metadata: Metadata, dtsMs: number): Buffer {
+    return this.#encode(flvMetadata(metadata, dtsMs));
+  }
+
+  encode(frame: Frame): Buffer {
+    return this.#encode(flvFrame(frame));
+  }
+
+  #encode(payload: FlvPayload): Buffer {
+    return encodeRtmpMedia(payload, this.#streamId, RTMP_OUT_CHUNK_SIZE);
+  }
+}

@@ -1,0 +1,46 @@
+import type { FrameEncoder } from '../../stream/frame-encoder.ts';
+import type { Player, PlayOptions } from '../../stream/player.ts';
+import type { RtmpConnection } from './connection.ts';
+import { RtmpEncoder } from './rtmp-encoder.ts';
+
+/** Media goes out on the message stream that createStream always answers, so all players share their bytes. */
+export const MEDIA_STREAM_ID = 1;
+const MEDIA_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID);
+
+/** A player behind an RTMP connection: a viewer of ours, or another node that we publish to or that plays from us. */
+export class RtmpPlayer implements Player {
+  readonly id: string;
+  readonly protocol = 'rtmp';
+  readonly ip: string;
+  readonly isRelay: boolean;
+  readonly encoder: FrameEncoder;
+  readonly options: PlayOptions;
+  readonly #connection: RtmpConnection;
+  readonly #close: (reason: string) => void;
+
+  constructor(
+    connection: RtmpConnection,
+    about: Pick<Player, 'id' | 'ip' | 'isRelay' | 'options'> & { readonly encoder?: FrameEncoder },
+    close: (reason: string) => void,
+  ) {
+    this.#connection = connection;
+    this.id = about.id;
+    this.ip = about.ip;
+    this.isRelay = about.isRelay;
+    this.options = about.options;
+    this.encoder = about.encoder ?? MEDIA_ENCODER;
+    this.#close = close;
+  }
+
+  get writableLength(): number {
+    return this.#connection.writableLength;
+  }
+
+  write(bytes: Buffer): void {
+    this.#connection.write(bytes);
+  }
+
+  close(reason: string): void {
+    this.#close(reason);
+  }
+}

@@ -1,0 +1,375 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { AmfObject, AmfValue } from '../../formats/amf0.ts';
+import { encodeAmf0 } from '../../formats/amf0.ts';
+import { RTMP_OUT_CHUNK_SIZE } from '../../formats/rtmp-chunk-writer.ts';
+import type { RtmpCommand } from '../../formats/rtmp-command.ts';
+import { decodeCommand, encodeCommand } from '../../formats/rtmp-command.ts';
+import {
+  encodeSetPeerBandwidth,
+  encodeU32Payload,
+  encodeUserControl,
+  PEER_BANDWIDTH_DYNAMIC,
+  USER_STREAM_BEGIN,
+  USER_STREAM_EOF,
+} from '../../formats/rtmp-control.ts';
+import { ServerHandshake } from '../../formats/rtmp-handshake.ts';
+import type { RtmpMessage } from '../../formats/rtmp-message.ts';
+import {
+  CSID_DATA,
+  RTMP_COMMAND,
+  RTMP_COMMAND_AMF3,
+  RTMP_DATA,
+  RTMP_SET_PEER_BANDWIDTH,
+  RTMP_USER_CONTROL,
+  RTMP_WINDOW_ACK_SIZE,
+} from '../../formats/rtmp-message.ts';
+import { StreamError } from '../../stream/errors.ts';
+import type { Gate, Publication, SessionInfo } from '../../stream/gate.ts';
+import { GateError } from '../../stream/gate.ts';
+import type { Playback } from '../../stream/player.ts';
+import type { StreamKey } from '../../stream/stream-key.ts';
+import type { VhostConfig } from '#contract/node-config.ts';
+import { RtmpConnection } from './connection.ts';
+import type { RelayGrant, RelayVerifier } from './relay-credential.ts';
+import { RELAY_PROPERTY } from './relay-credential.ts';
+import { MEDIA_STREAM_ID, RtmpPlayer } from './rtmp-player.ts';
+import { RtmpPublisher } from './rtmp-publisher.ts';
+import type { SessionEnd } from './session-end.ts';
+import { SilenceTimer } from './silence-timer.ts';
+import { connectHost, parseStreamAddress } from './stream-address.ts';
+
+/** As SRS announces it. */
+const WINDOW_ACK_BYTES = 2_500_000;
+/** From the first byte to the connect command, and from there to publish or play. */
+const SETUP_MS = 10_000;
+const IDLE_CONNECTION_MS = 30_000;
+
+export interface ServerSessionOptions {
+  readonly gate: Gate;
+  readonly log: Logger;
+  /** Missing: no relay is accepted. */
+  readonly relayVerifier?: RelayVerifier | undefined;
+  /** Set when the session is one too many: its connect is refused. */
+  readonly isOverLimit: boolean;
+  onEnd(session: ServerSession, end: SessionEnd): void;
+}
+
+/** What a client connected to. */
+interface Connected {
+  readonly app: string;
+  readonly tcUrl: string;
+  readonly pageUrl: string;
+}
+
+/** One client of the RTMP server: an encoder, a viewer or another node, from handshake to close. */
+export class ServerSession {
+  readonly id = randomBytes(6).toString('hex');
+  readonly ip: string;
+  readonly #options: ServerSessionOptions;
+  readonly #connection: RtmpConnection;
+  readonly #log: Logger;
+  readonly #silence: SilenceTimer;
+  #connected: Connected | undefined;
+  #relay: RelayGrant | undefined;
+  #publication: Publication | undefined;
+  #publisher: RtmpPublisher | undefined;
+  #vhost: VhostConfig | undefined;
+  #playback: Playback | undefined;
+
+  constructor(socket: Socket, options: ServerSessionOptions) {
+    this.#options = options;
+    this.ip = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+    this.#log = options.log.child({ session: this.id, ip: this.ip });
+    this.#silence = new SilenceTimer(SETUP_MS, () => this.#onSilence());
+    const listener = {
+      onReady: () => undefined,
+      onMessage: (message: RtmpMessage) => this.#onMessage(message),
+      onEnd: (end: SessionEnd) => this.#onEnd(end),
+    };
+    this.#connection = new RtmpConnection(socket, new ServerHandshake(), listener, this.#log);
+  }
+
+  /** Ends the session; idempotent. */
+  close(reason: string): void {
+    this.#connection.close({ code: 'closed', message: reason });
+  }
+
+  #onMessage(message: RtmpMessage): void {
+    if (message.type === RTMP_COMMAND || message.type === RTMP_COMMAND_AMF3) {
+      this.#onCommand(decodeCommand(message), message.streamId);
+      return;
+    }
+    if (this.#publisher === undefined || this.#vhost === undefined) return;
+    if (!this.#publisher.push(message)) return;
+    this.#silence.heard();
+    if (this.#publisher.frames > 0) this.#silence.setLimit(this.#vhost.publish.idleTimeoutMs);
+  }
+
+  #onCommand(command: RtmpCommand, streamId: number): void {
+    const { name, transactionId } = command;
+    if (this.#connected === undefined) {
+      if (name === 'connect') this.#connect(command);
+      else this.#fail('protocol', `the client sent ${quote(name)} before connect`);
+      return;
+    }
+    switch (name) {
+      case 'createStream':
+        this.#result(transactionId, null, MEDIA_STREAM_ID);
+        return;
+      case 'publish':
+        this.#begin(this.#publish(command), 'NetStream.Publish.Denied');
+        return;
+      case 'play':
+        this.#begin(this.#play(command), 'NetStream.Play.Failed');
+        return;
+      case 'pause':
+        this.#pause(command.args[0] === true);
+        return;
+      case 'FCPublish':
+        this.#result(transactionId, null, undefined);
+        this.#call('onFCPublish', status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
+        return;
+      case 'FCUnpublish':
+        this.#stop('the encoder unpublished');
+        this.#result(transactionId, null, undefined);
+        this.#call('onFCUnpublish', status('status', 'NetStream.Unpublish.Success', 'Stopped publishing stream.'));
+        return;
+      case 'deleteStream':
+      case 'closeStream':
+        this.#stop(`the client sent ${name}`);
+        return;
+      case 'getStreamLength':
+        this.#result(transactionId, null, 0);
+        return;
+      case 'releaseStream':
+      case '_checkbw':
+      case 'FCSubscribe':
+        this.#result(transactionId, null, undefined);
+        return;
+      case 'connect':
+        this.#fail('protocol', 'the client sent connect twice');
+        return;
+      default:
+        // Answers to our own calls have names of their own; what wants an answer gets one.
+        if (transactionId === 0 || name.startsWith('_') || name.startsWith('on')) return;
+        this.#connection.command(
+          streamId,
+          encodeCommand('_error', transactionId, null, status('error', 'NetConnection.Call.Failed', 'unknown command')),
+        );
+    }
+  }
+
+  #connect(command: RtmpCommand): void {
+    const object = command.object ?? {};
+    const connected = { app: text(object['app']), tcUrl: text(object['tcUrl']), pageUrl: text(object['pageUrl']) };
+    const refuse = (description: string, message: string): void => {
+      const answer = status('error', 'NetConnection.Connect.Rejected', description);
+      this.#connection.command(0, encodeCommand('_error', command.transactionId, null, answer));
+      this.#fail('refused', message);
+    };
+    if (this.#options.isOverLimit) {
+      refuse('this node has all the connections it may have', 'the node has all the connections it may have');
+      return;
+    }
+    const credential = object[RELAY_PROPERTY];
+    if (credential !== undefined) {
+      const grant = this.#options.relayVerifier?.verify(credential) ?? 'wrong-key';
+      if (typeof grant === 'string') {
+        refuse('the relay credential is not valid', `the relay credential is not valid: ${grant}`);
+        return;
+      }
+      this.#relay = grant;
+    } else if (this.#options.gate.vhost(connectHost(connected.tcUrl, connected.app)) === undefined) {
+      refuse('there is no such vhost', 'no vhost answers to the host that the client named');
+      return;
+    }
+    this.#connected = connected;
+    this.#silence.heard();
+    this.#silence.setLimit(IDLE_CONNECTION_MS);
+    this.#connection.control(RTMP_WINDOW_ACK_SIZE, encodeU32Payload(WINDOW_ACK_BYTES));
+    this.#connection.control(RTMP_SET_PEER_BANDWIDTH, encodeSetPeerBandwidth(WINDOW_ACK_BYTES, PEER_BANDWIDTH_DYNAMIC));
+    this.#connection.setOutChunkSize(RTMP_OUT_CHUNK_SIZE);
+    const objectEncoding = object['objectEncoding'] === 3 ? 3 : 0;
+    this.#result(
+      command.transactionId,
+      { fmsVer: 'FMS/3,5,3,888', capabilities: 127, mode: 1 },
+      { ...status('status', 'NetConnection.Connect.Success', 'Connection succeeded.'), objectEncoding },
+    );
+    this.#connection.command(0, encodeCommand('onBWDone', 0, null));
+  }
+
+  /** Waits for an asynchronous answer with the input held; what goes wrong is told to the client and ends it. */
+  #begin(work: Promise<void>, failureCode: string): void {
+    this.#connection.hold();
+    work
+      .catch((error: unknown) => {
+        const code = error instanceof GateError || error instanceof StreamError ? error.code : undefined;
+        if (code === undefined) this.#log.error({ err: error }, 'RTMP session failed by a fault of this program');
+        const message = code === undefined ? 'internal error' : (error as Error).message;
+        const isBusy = code === 'busy' && failureCode === 'NetStream.Publish.Denied';
+        const answer = status('error', isBusy ? 'NetStream.Publish.BadName' : failureCode, message);
+        // A node that relays needs to know more than the two words of RTMP.
+        this.#status(this.#relay === undefined ? answer : { ...answer, reason: code ?? 'unavailable' });
+        this.#fail(code === undefined ? 'internal' : 'refused', message);
+      })
+      .finally(() => this.#connection.release());
+  }
+
+  async #publish(command: RtmpCommand): Promise<void> {
+    const { key, info } = this.#ask(command, 'publish');
+    const publication = await this.#options.gate.publish(key, info, (reason) => this.close(reason));
+    if (!this.#connection.isOpen) {
+      publication.close('the client went away');
+      return;
+    }
+    this.#publication = publication;
+    this.#vhost = publication.vhost;
+    this.#publisher = new RtmpPublisher(publication.stream, {
+      id: this.id,
+      kind: 'encoder',
+      ip: this.ip,
+      tcUrl: info.tcUrl,
+      bytesIn: () => this.#connection.bytesRead,
+      close: (reason) => this.close(reason),
+      onIgnored: (reason) => this.#log.warn({ reason }, 'part of the published media is not carried on'),
+    });
+    this.#silence.heard();
+    this.#silence.setLimit(publication.vhost.publish.firstPacketTimeoutMs);
+    this.#log.info({ ...key, relay: this.#relay?.path }, 'publish began');
+    this.#userControl(USER_STREAM_BEGIN);
+    this.#status(status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
+  }
+
+  async #play(command: RtmpCommand): Promise<void> {
+    const { key, info } = this.#ask(command, 'play');
+    const { stream, vhost } = await this.#options.gate.play(key, info);
+    if (!this.#connection.isOpen) return;
+    if (this.#relay !== undefined && stream.publisher === undefined) {
+      throw new GateError('not-here', 'the stream ended while it was asked for');
+    }
+    this.#silence.stop();
+    this.#userControl(USER_STREAM_BEGIN);
+    this.#status(status('status', 'NetStream.Play.Reset', 'Playing and resetting stream.'));
+    this.#status(status('status', 'NetStream.Play.Start', 'Started playing stream.'));
+    this.#data('|RtmpSampleAccess', true, true);
+    this.#data('onStatus', { code: 'NetStream.Data.Start' });
+    const player = new RtmpPlayer(
+      this.#connection,
+      { id: this.id, ip: this.ip, isRelay: this.#relay !== undefined, options: vhost.play },
+      (reason) => this.close(reason),
+    );
+    this.#playback = stream.play(player);
+    this.#log.info({ ...key, relay: this.#relay?.path }, 'play began');
+  }
+
+  /** Who asks for which stream. Throws GateError. */
+  #ask(command: RtmpCommand, action: RelayGrant['action']): { key: StreamKey; info: SessionInfo } {
+    const { app, tcUrl, pageUrl } = this.#connected ?? { app: '', tcUrl: '', pageUrl: '' };
+    if (this.#publication !== undefined || this.#playback !== undefined) {
+      throw new GateError('denied', 'one connection publishes or plays one stream at a time');
+    }
+    const about = { id: this.id, protocol: 'rtmp', ip: this.ip, tcUrl, pageUrl } as const;
+    const relay = this.#relay;
+    if (relay !== undefined) {
+      if (relay.action !== action) throw new GateError('denied', 'the relay credential is for the other direction');
+      return { key: relay.key, info: { ...about, param: '', relay: { path: relay.path } } };
+    }
+    const address = parseStreamAddress(tcUrl, app, text(command.args[0]));
+    if (address === undefined) throw new GateError('denied', 'the stream has no usable name');
+    const vhost = this.#options.gate.vhost(address.host);
+    if (vhost === undefined) throw new GateError('no-vhost', 'no vhost answers to the host that the client named');
+    const key = { vhost: vhost.name, app: address.app, stream: address.stream };
+    return { key, info: { ...about, param: address.param } };
+  }
+
+  #pause(isPaused: boolean): void {
+    if (this.#playback === undefined) return;
+    if (isPaused) {
+      this.#playback.pause();
+      this.#status(status('status', 'NetStream.Pause.Notify', 'Paused stream.'));
+      this.#userControl(USER_STREAM_EOF);
+    } else {
+      this.#userControl(USER_STREAM_BEGIN);
+      this.#status(status('status', 'NetStream.Unpause.Notify', 'Unpaused stream.'));
+      this.#playback.resume();
+    }
+  }
+
+  /** Ends publish or play, the connection stays; idempotent. */
+  #stop(reason: string): void {
+    const publisher = this.#publisher;
+    const publication = this.#publication;
+    const playback = this.#playback;
+    if (publication === undefined && playback === undefined) return;
+    this.#publisher = undefined;
+    this.#publication = undefined;
+    this.#playback = undefined;
+    // First the stream, then the right to it: the next holder must not meet this publisher.
+    publisher?.detach();
+    publication?.close(reason);
+    playback?.leave();
+    const { bytesRead } = this.#connection;
+    const about = playback === undefined ? { frames: publisher?.frames, bytesRead } : playback.stats();
+    this.#log.info({ reason, ...about }, playback === undefined ? 'publish ended' : 'play ended');
+    if (!this.#connection.isOpen) return;
+    this.#silence.heard();
+    this.#silence.setLimit(IDLE_CONNECTION_MS);
+  }
+
+  #onSilence(): void {
+    const what =
+      this.#publisher !== undefined
+        ? 'the encoder sent no media in time'
+        : this.#connected !== undefined
+          ? 'the client asked for no stream in time'
+          : 'the client did not finish its handshake and connect in time';
+    this.#fail('timeout', what);
+  }
+
+  #onEnd(end: SessionEnd): void {
+    this.#silence.stop();
+    this.#stop(end.message);
+    const level = end.code === 'peer' || end.code === 'closed' ? 'debug' : 'info';
+    this.#log[level](end, 'RTMP connection ended');
+    this.#options.onEnd(this, end);
+  }
+
+  #fail(code: SessionEnd['code'], message: string): void {
+    this.#connection.close({ code, message });
+  }
+
+  #result(transactionId: number, object: unknown, ...args: readonly unknown[]): void {
+    this.#connection.command(0, encodeCommand('_result', transactionId, object, ...args));
+  }
+
+  #status(info: AmfObject): void {
+    this.#connection.command(MEDIA_STREAM_ID, encodeCommand('onStatus', 0, null, info));
+  }
+
+  #call(name: string, info: AmfObject): void {
+    this.#connection.command(MEDIA_STREAM_ID, encodeCommand(name, 0, null, info));
+  }
+
+  #data(...values: readonly unknown[]): void {
+    this.#connection.message(RTMP_DATA, CSID_DATA, MEDIA_STREAM_ID, encodeAmf0(...values));
+  }
+
+  #userControl(event: number): void {
+    this.#connection.control(RTMP_USER_CONTROL, encodeUserControl(event, MEDIA_STREAM_ID));
+  }
+}
+
+function status(level: 'status' | 'error', code: string, description: string): AmfObject {
+  return { level, code, description };
+}
+
+function text(value: AmfValue): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** A name from outside, for the log. */
+function quote(name: string): string {
+  return JSON.stringify(name.slice(0, 40));
+}

@@ -1,0 +1,96 @@
+import type { AddressInfo, Server } from 'node:net';
+import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { ConnectionLimit } from '../../lib/connection-limit.ts';
+import type { Gate } from '../../stream/gate.ts';
+import type { RelayVerifier } from './relay-credential.ts';
+import { ServerSession } from './server-session.ts';
+import type { SessionEndCode } from './session-end.ts';
+
+/** Connections over the limit that are told so; more are dropped at once. */
+const MAX_REFUSALS = 100;
+
+export interface RtmpServerOptions {
+  readonly gate: Gate;
+  readonly limit: ConnectionLimit;
+  readonly log: Logger;
+  /** Missing: connections of other nodes are refused. */
+  readonly relayVerifier?: RelayVerifier;
+}
+
+/** Listens for RTMP; owns its sessions. */
+export class RtmpServer {
+  readonly #options: RtmpServerOptions;
+  readonly #server: Server;
+  readonly #sessions = new Set<ServerSession>();
+  readonly #ends = new Map<SessionEndCode, number>();
+  #accepted = 0;
+  #refusals = 0;
+  #isClosed = false;
+
+  constructor(options: RtmpServerOptions) {
+    this.#options = options;
+    this.#server = createServer((socket) => this.#accept(socket));
+  }
+
+  /** Begins to listen; resolves with the port, which tells what 0 became. */
+  async listen(port: number, host?: string): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#server.once('error', reject);
+    this.#server.listen({ port, host, backlog: 4_096 }, resolve);
+    await promise;
+    this.#server.off('error', reject);
+    // Accepting can fail for want of file descriptors; the sockets that are there go on.
+    this.#server.on('error', (err) => this.#options.log.error({ err }, 'accepting an RTMP connection failed'));
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Sessions now. */
+  get sessions(): ReadonlySet<ServerSession> {
+    return this.#sessions;
+  }
+
+  /** Connections so far, and how those that are over ended. */
+  stats(): { readonly accepted: number; readonly ends: ReadonlyMap<SessionEndCode, number> } {
+    return { accepted: this.#accepted, ends: this.#ends };
+  }
+
+  /** Takes no new connections; those that are there go on. Idempotent. */
+  stopListening(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#server.close();
+  }
+
+  /** Ends every session and listens no more; idempotent. */
+  close(reason: string): void {
+    this.stopListening();
+    for (const session of this.#sessions) session.close(reason);
+  }
+
+  #accept(socket: Socket): void {
+    const hasPlace = this.#options.limit.enter();
+    if (!hasPlace && this.#refusals >= MAX_REFUSALS) {
+      socket.destroy();
+      return;
+    }
+    if (!hasPlace) this.#refusals++;
+    this.#accepted++;
+    socket.once('close', () => {
+      if (hasPlace) this.#options.limit.leave();
+      else this.#refusals--;
+    });
+    const session = new ServerSession(socket, {
+      gate: this.#options.gate,
+      log: this.#options.log,
+      relayVerifier: this.#options.relayVerifier,
+      isOverLimit: !hasPlace,
+      onEnd: (ended, { code }) => {
+        this.#sessions.delete(ended);
+        this.#ends.set(code, (this.#ends.get(code) ?? 0) + 1);
+      },
+    });
+    this.#sessions.add(session);
+  }
+}

@@ -1,0 +1,16 @@
+import type { FormatErrorCode } from '../../lib/format-error.ts';
+
+/**
+ * Why a connection ended; metrics count by it. `peer`: the other side closed; `socket`: the network broke; `timeout`: it
+ * stayed silent too long; a FormatErrorCode: what it sent means nothing; `protocol`: it sent lawful messages in an unlawful order;
+ * `refused`: the gate or a limit; `unreachable`: no connection could be made; `closed`: this side wished it; `internal`: a
+ * fault of ours, logged with its stack.
+ */
+export type SessionEndCode =
+  'peer' | 'socket' | 'timeout' | 'protocol' | 'refused' | 'unreachable' | 'closed' | 'internal' | FormatErrorCode;
+
+export interface SessionEnd {
+  readonly code: SessionEndCode;
+  /** What happened, for the log; never holds payload or secrets. */
+  readonly message: string;
+}
