@@ -37,20 +37,16 @@ const Metadata = z.strictObject({
   labels: metadataMap(LabelValue),
   annotations: metadataMap(z.string()),
   finalizers: z.array(z.string()).optional(),
-  ...Object.fromEntries(
-    [
-      'generateName',
-      'uid',
-      'resourceVersion',
-      'generation',
-      'creationTimestamp',
-      'deletionTimestamp',
-      'deletionGracePeriodSeconds',
-      'selfLink',
-      'ownerReferences',
-      'managedFields',
-    ].map((field) => [field, z.unknown().optional()]),
-  ),
+  generateName: z.unknown().optional(),
+  uid: z.unknown().optional(),
+  resourceVersion: z.unknown().optional(),
+  generation: z.unknown().optional(),
+  creationTimestamp: z.unknown().optional(),
+  deletionTimestamp: z.unknown().optional(),
+  deletionGracePeriodSeconds: z.unknown().optional(),
+  selfLink: z.unknown().optional(),
+  ownerReferences: z.unknown().optional(),
+  managedFields: z.unknown().optional(),
 });
 
 const LiveClusterManifest = z.strictObject({
