@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { Clock, Timer } from './clock.ts';
-import { sleep, systemClock } from './clock.ts';
+import { microTime, sleep, systemClock } from './clock.ts';
 
 /** The content of a Lease (coordination.k8s.io/v1 LeaseSpec). */
 export interface LeaseRecord {
@@ -249,11 +249,6 @@ export class LeaderLease {
     this.#isLeader = isLeader;
     this.#gauge?.set({ name: this.#name }, isLeader ? 1 : 0);
   }
-}
-
-/** RFC 3339 with exactly six fractional digits: the API server refuses a MicroTime with the three of toISOString(). */
-export function microTime(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace('Z', '000Z');
 }
 
 function masterStatusGauge(registry: Registry): Gauge<'name'> {
