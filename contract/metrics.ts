@@ -6,29 +6,35 @@
 /** Label values of each label name. */
 export const METRIC_LABELS = {
   protocol: ['rtmp', 'flv'],
-  /** Why a session ended, see SESSION_END_CODES. */
+  /** Why a session ended. */
   code: [
-    'ended', // the peer left
-    'closed', // the node ended it: drain, deletion, shutdown
-    'replaced', // another publisher took its place
-    'fenced', // another origin owns the stream
-    'refused', // the gate said no
-    'timeout', // no bytes or no media in time
-    'slow', // a viewer that never caught up
-    'protocol-error', // what it sent is broken
-    'internal-error',
+    'peer', // the other side closed
+    'socket', // the network broke
+    'timeout', // silent too long
+    'refused', // by the gate or a limit
+    'closed', // the node wished it: drain, deletion, another publisher, a viewer that never caught up
+    'unreachable', // no connection could be made
+    'internal', // a fault of the node, with a line in its log
+    'protocol', // lawful messages in an unlawful order
+    // What the other side sent means nothing:
+    'handshake',
+    'chunk',
+    'message-too-large',
+    'amf',
+    'amf-encode',
+    'flv',
+    'codec-config',
+    'http',
   ],
-  /** Why a connection was refused before any session began. */
-  reason: ['max-connections', 'draining', 'relay-auth'],
-  /** Outcome of a claim. */
-  result: ['granted', 'busy', 'unavailable'],
+  /** Figures of the event loop's delay. */
+  quantile: ['0.5', '0.99', '1'],
 } as const;
 
 interface MetricDefinition {
   readonly name: string;
   readonly type: 'counter' | 'gauge';
   readonly help: string;
-  readonly labels: readonly (keyof typeof METRIC_LABELS | 'role' | 'hash' | 'version' | 'quantile')[];
+  readonly labels: readonly (keyof typeof METRIC_LABELS | 'role' | 'hash' | 'version')[];
 }
 
 /** Every metric of a media node; `nodejs_*` and `process_*` come from prom-client besides. */
@@ -92,8 +98,8 @@ export const METRICS = {
   connectionsRefused: {
     name: 'livecluster_connections_refused_total',
     type: 'counter',
-    help: 'Connections refused before a session began.',
-    labels: ['reason'],
+    help: 'Connections refused because the node had as many as it may.',
+    labels: [],
   },
   sessionsEnded: {
     name: 'livecluster_sessions_ended_total',
@@ -147,8 +153,8 @@ export const METRICS = {
   claims: {
     name: 'livecluster_claims_total',
     type: 'counter',
-    help: 'Claims of a stream in the directory.',
-    labels: ['result'],
+    help: 'Streams claimed in the directory for an encoder.',
+    labels: [],
   },
   takeovers: {
     name: 'livecluster_takeovers_total',
@@ -160,6 +166,18 @@ export const METRICS = {
     name: 'livecluster_fences_total',
     type: 'counter',
     help: 'Publishers ended because another origin owns their stream.',
+    labels: [],
+  },
+  directoryHeals: {
+    name: 'livecluster_directory_heals_total',
+    type: 'counter',
+    help: 'Times the directory came back and the node wrote its records again.',
+    labels: [],
+  },
+  directoryMalformed: {
+    name: 'livecluster_directory_malformed_total',
+    type: 'counter',
+    help: 'Values of the directory that made no sense and were passed over.',
     labels: [],
   },
   directoryUp: { name: 'livecluster_directory_up', type: 'gauge', help: '1 while the directory answers.', labels: [] },

@@ -192,6 +192,7 @@ function showMedia(info) {
 }
 
 function showStatistics(info) {
+  if (stage.dataset.state !== 'playing') return;
   // KB/s, averaged by mpegts.js over its report interval.
   const kbps = (info.speed ?? 0) * 8;
   byId('bitrate').textContent = kbps >= 1_000 ? `${(kbps / 1_000).toFixed(1)} Mb/s` : `${Math.round(kbps)} kb/s`;
