@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /* Helpers of this folder's tests. */
 
 /** Cuts the bytes at these places, in any order; places beyond the end and empty pieces are kept out. */
@@ -17,4 +19,25 @@ export function unhex(text: string): Buffer {
   const digits = text.replaceAll(/#.*$/gm, '').replaceAll(/\s/g, '');
   if (!/^([0-9a-f]{2})*$/i.test(digits)) throw new Error(`not hexadecimal: ${digits.slice(0, 40)}`);
   return Buffer.from(digits, 'hex');
+}
+
+/** One broken input of a corpus file. */
+export interface BrokenInput {
+  readonly name: string;
+  readonly bytes: Buffer;
+  /** A part of the error's message. */
+  readonly message: string;
+}
+
+/** Reads `corpus/<file>.hex`: lines of `name | hex | part of the message`; empty lines and `#` lines are skipped. */
+export function readCorpus(file: string): BrokenInput[] {
+  const text = readFileSync(new URL(`corpus/${file}.hex`, import.meta.url), 'utf8');
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !line.startsWith('#'))
+    .map((line) => {
+      const [name, hex, message] = line.split('|').map((part) => part.trim());
+      if (name === undefined || hex === undefined || !message) throw new Error(`corpus/${file}.hex: ${line}`);
+      return { name, bytes: unhex(hex), message };
+    });
 }
