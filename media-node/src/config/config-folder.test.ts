@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rename, rm, symlink, writeFile, mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { pollText, readAdminToken, readConfigText, readSecrets } from './config-folder.ts';
+
+async function folder(t: TestContext, files: Record<string, string>): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'livecluster-config-'));
+  t.after(() => rm(path, { recursive: true, force: true }));
+  for (const [name, text] of Object.entries(files)) await writeFile(join(path, name), text);
+  return path;
+}
+
+const KEY = '00112233445566778899aabbccddeeff';
+
+test('the files of the folder are read, with the line end that an editor leaves', async (t) => {
+  const path = await folder(t, {
+    'config.json': '{}',
+    'admin-token': 'a-token-that-is-long-enough\n',
+    'relay-key': `${KEY}\n`,
+    'redis-url': 'redis://:pw@redis:6379\n',
+  });
+  assert.equal(await readConfigText(path), '{}');
+  assert.equal(await readAdminToken(path), 'a-token-that-is-long-enough');
+  assert.deepEqual(await readSecrets(path), { relayKey: Buffer.from(KEY, 'hex'), redisUrl: 'redis://:pw@redis:6379' });
+});
+
+test('a missing file is named', async (t) => {
+  const path = await folder(t, {});
+  await assert.rejects(readConfigText(path), { code: 'unreadable', message: /config\.json cannot be read \(ENOENT\)/ });
+  await assert.rejects(readAdminToken(path), { code: 'unreadable' });
+  await assert.rejects(readSecrets(path), { code: 'unreadable' });
+});
+
+test('an unusable secret is refused without being shown', async (t) => {
+  const bad: [string, string][] = [
+    ['admin-token', 'short'],
+    ['admin-token', 'with a space in it, hunter2'],
+    ['relay-key', 'not-hex-hunter2-hunter2-hunter2-hunter2'],
+    ['relay-key', KEY.slice(2)],
+    ['relay-key', `${KEY}0`],
+    ['redis-url', 'http://:hunter2@redis'],
+    ['redis-url', ''],
+  ];
+  for (const [name, text] of bad) {
+    const path = await folder(t, {
+      'admin-token': 'a-token-that-is-long-enough',
+      'relay-key': KEY,
+      'redis-url': 'redis://r',
+      [name]: text,
+    });
+    await assert.rejects(
+      name === 'admin-token' ? readAdminToken(path) : readSecrets(path),
+      (error: Error & { code?: string }) =>
+        error.code === 'bad-secret' && error.message.includes(name) && !error.message.includes('hunter2'),
+      name,
+    );
+  }
+});
+
+test('a folder swapped by a symbolic link, as the kubelet does it, is noticed', { timeout: 30_000 }, async (t) => {
+  const root = await folder(t, {});
+  for (const [version, text] of [
+    ['v1', 'one'],
+    ['v2', 'two'],
+  ] as const) {
+    await mkdir(join(root, version));
+    await writeFile(join(root, version, 'config.json'), text);
+  }
+  await symlink('v1', join(root, '..data'));
+  await symlink('..data/config.json', join(root, 'config.json'));
+  const texts: string[] = [];
+  const errors: string[] = [];
+  const seen = Promise.withResolvers<void>();
+  const stop = pollText(
+    () => readConfigText(root),
+    'one',
+    {
+      onText: (text) => {
+        texts.push(text);
+        if (text === 'three') seen.resolve();
+      },
+      onError: (error) => {
+        errors.push(error.message);
+        // Gone, then back with another text.
+        void writeFile(join(root, 'v2', 'config.json'), 'three');
+      },
+    },
+    10,
+  );
+  t.after(stop);
+  await symlink('v2', join(root, '..tmp'));
+  await rename(join(root, '..tmp'), join(root, '..data'));
+  while (texts.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await rm(join(root, 'v2', 'config.json'));
+  await seen.promise;
+  assert.deepEqual(texts, ['two', 'three']);
+  assert.equal(errors.length, 1, 'one line for one fault, however often it was looked at');
+});
+
+test('a text that was put off is offered again', { timeout: 30_000 }, async (t) => {
+  let offers = 0;
+  const done = Promise.withResolvers<void>();
+  const stop = pollText(
+    () => Promise.resolve('new'),
+    'old',
+    {
+      onText: () => {
+        offers += 1;
+        if (offers === 3) done.resolve();
+        return offers < 3;
+      },
+      onError: (error) => done.reject(error),
+    },
+    5,
+  );
+  t.after(stop);
+  await done.promise;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(offers, 3);
+});

@@ -1,0 +1,107 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CONFIG_FILES } from '#contract/names.ts';
+import { ConfigError } from './config-error.ts';
+
+/** A token shorter than this could be guessed. */
+const MIN_TOKEN_LENGTH = 16;
+/** 128 bits, in hex digits. */
+const MIN_KEY_DIGITS = 32;
+
+/** What only a start reads: a change needs a new pod. */
+export interface NodeSecrets {
+  readonly relayKey: Buffer;
+  /** Holds a password: never logged. */
+  readonly redisUrl: string;
+}
+
+/** Reads the text of config.json in a folder. Throws ConfigError `unreadable`. */
+export function readConfigText(folder: string): Promise<string> {
+  return readText(folder, CONFIG_FILES.config);
+}
+
+/** Reads the bearer token of the admin port. Throws ConfigError. */
+export async function readAdminToken(folder: string): Promise<string> {
+  const token = (await readText(folder, CONFIG_FILES.adminToken)).trim();
+  if (token.length < MIN_TOKEN_LENGTH || !/^[\x21-\x7e]+$/.test(token)) {
+    throw badSecret(folder, CONFIG_FILES.adminToken, `${MIN_TOKEN_LENGTH} or more visible ASCII characters`);
+  }
+  return token;
+}
+
+/** Reads the secrets that a start needs. Throws ConfigError. */
+export async function readSecrets(folder: string): Promise<NodeSecrets> {
+  const [key, redisUrl] = await Promise.all([
+    readText(folder, CONFIG_FILES.relayKey),
+    readText(folder, CONFIG_FILES.redisUrl),
+  ]);
+  const hex = key.trim();
+  if (!/^([0-9a-f]{2})+$/i.test(hex) || hex.length < MIN_KEY_DIGITS) {
+    throw badSecret(folder, CONFIG_FILES.relayKey, `${MIN_KEY_DIGITS} or more hex digits, an even number of them`);
+  }
+  if (!/^rediss?:\/\//.test(redisUrl.trim())) {
+    throw badSecret(folder, CONFIG_FILES.redisUrl, 'an address that begins with redis:// or rediss://');
+  }
+  return { relayKey: Buffer.from(hex, 'hex'), redisUrl: redisUrl.trim() };
+}
+
+async function readText(folder: string, name: string): Promise<string> {
+  const path = join(folder, name);
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new ConfigError(
+      'unreadable',
+      `${path} cannot be read (${code}); the operator's Secret must be mounted there`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+// Names what belongs there, never what was found.
+function badSecret(folder: string, name: string, expected: string): ConfigError {
+  return new ConfigError('bad-secret', `${join(folder, name)} must hold ${expected}`);
+}
+
+/**
+ * Calls `onText` with what `read` gives whenever it differs from what it gave before, and `onError` when it fails in
+ * another way than before. By polling: a Secret's folder is swapped by symbolic links, which file watches lose. The
+ * returned function ends it. `onText` answers true to be called with the same text again, at the next look.
+ */
+export function pollText(
+  read: () => Promise<string>,
+  first: string | undefined,
+  on: { readonly onText: (text: string) => boolean | void; readonly onError: (error: Error) => void },
+  everyMs = 1_000,
+): () => void {
+  let last = first;
+  let lastError = '';
+  let isStopped = false;
+  const look = async (): Promise<void> => {
+    try {
+      const text = await read();
+      lastError = '';
+      if (isStopped || text === last) return;
+      last = on.onText(text) === true ? undefined : text;
+    } catch (error) {
+      const { message } = error as Error;
+      if (isStopped || message === lastError) return;
+      lastError = message;
+      on.onError(error as Error);
+    }
+  };
+  let isLooking = false;
+  const timer = setInterval(() => {
+    if (isLooking) return;
+    isLooking = true;
+    void look().finally(() => (isLooking = false));
+  }, everyMs);
+  timer.unref();
+  return () => {
+    isStopped = true;
+    clearInterval(timer);
+  };
+}
