@@ -35,6 +35,8 @@ export const LABELS = {
 export const ANNOTATIONS = {
   /** On pod templates: hash of what needs a new pod when it changes. */
   podSpecHash: `${API_GROUP}/pod-spec-hash`,
+  /** On a StatefulSet: hash of its volumes, which can't change; another one means that it is made anew. */
+  volumeHash: `${API_GROUP}/volume-hash`,
 } as const;
 
 /** Ports of a media node, by their names in Services and pods. */

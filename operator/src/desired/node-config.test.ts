@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { readManifests } from '#contract/manifest.ts';
 import { NodeConfig, nodeConfigHash, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import { judgeVhosts, MOST_VHOSTS, renderNodeConfig } from './node-config.ts';
@@ -142,11 +142,6 @@ test('a cluster has a bound of Vhosts and the newest ones past it are refused', 
     [[`v0${MOST_VHOSTS}`, 'TooManyVhosts']],
   );
   NodeConfig.parse(renderNodeConfig(liveCluster('{}'), 'edge', many));
-});
-
-test('a duration past what nodes take is cut to their longest', () => {
-  const config = renderNodeConfig(liveCluster('{edge: {pull: {hold: 99999h}}}'), 'edge', []);
-  assert.equal(config.pullHoldMs, 7 * 86_400_000);
 });
 
 test('every set of Vhosts, in any order, gives one configuration that nodes take', () => {

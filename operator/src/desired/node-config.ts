@@ -6,9 +6,20 @@ import { VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { NodeConfig, VhostConfig } from '#contract/node-config.ts';
 
 /** What rendering reads of a LiveCluster. */
-export type LiveClusterView = Pick<LiveClusterManifest, 'metadata' | 'spec'>;
-/** What rendering reads of a Vhost. */
-export type VhostView = Pick<VhostManifest, 'metadata' | 'spec'>;
+export interface LiveClusterView {
+  readonly metadata: { readonly name: string; readonly namespace: string };
+  readonly spec: LiveClusterManifest['spec'];
+}
+/** What rendering reads of a Vhost; a manifest from a file, or the object of the API server. */
+export interface VhostView {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    /** RFC 3339, when the API server wrote it. */
+    readonly creationTimestamp?: unknown;
+  };
+  readonly spec: VhostManifest['spec'];
+}
 
 /** Why a Vhost is left out of the configuration. */
 export type RefusalReason =
@@ -32,9 +43,6 @@ export interface VhostVerdicts<V extends VhostView = VhostView> {
 
 /** Most Vhosts of one cluster, the built-in one left room for. */
 export const MOST_VHOSTS = 999;
-
-/** Durations of a configuration end here (NodeConfig); a manifest can write more. */
-const LONGEST_MS = 86_400_000 * 7;
 
 /**
  * Decides which Vhosts of the namespace are in force in a cluster. Those of other clusters and namespaces are passed
@@ -75,8 +83,8 @@ export function renderNodeConfig(cluster: LiveClusterView, role: Role, vhosts: r
     version: 1,
     logLevel: spec[role].logLevel,
     maxConnections: spec[role].maxConnections,
-    pullHoldMs: bounded(spec.edge.pull.hold),
-    drainMs: bounded(spec.drain[role]),
+    pullHoldMs: durationMs(spec.edge.pull.hold),
+    drainMs: durationMs(spec.drain[role]),
     vhosts: rendered.sort((a, b) => compare(a.name, b.name)),
   };
 }
@@ -89,10 +97,10 @@ function renderVhost({ metadata, spec }: VhostView): VhostConfig {
     enabled: spec.enabled,
     publish: {
       takeover: spec.publish.takeover,
-      firstPacketTimeoutMs: bounded(spec.publish.firstPacketTimeout),
-      idleTimeoutMs: bounded(spec.publish.idleTimeout),
+      firstPacketTimeoutMs: durationMs(spec.publish.firstPacketTimeout),
+      idleTimeoutMs: durationMs(spec.publish.idleTimeout),
     },
-    play: { gopCache: spec.play.gopCache, queueLengthMs: bounded(spec.play.queueLength) },
+    play: { gopCache: spec.play.gopCache, queueLengthMs: durationMs(spec.play.queueLength) },
     httpRemux: { enabled: spec.httpRemux.enabled, mount: spec.httpRemux.mount },
     security: { cors: { allowOrigins: [...spec.security.cors.allowOrigins] } },
     cluster: { edgePublish: spec.cluster.edgePublish },
@@ -129,5 +137,3 @@ function createdOf({ metadata }: VhostView): string {
 const hostKey = (host: string) => host.toLowerCase();
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
-
-const bounded = (duration: string) => Math.min(durationMs(duration), LONGEST_MS);
