@@ -56,10 +56,12 @@ export function boundedDuration(min?: string) {
 
 const QUANTITY = /^[0-9]{1,18}(\.[0-9]{1,9})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/;
 
+const quantityError = 'must be a quantity such as 500m, 1 or 2Gi; quote one with a point, as in "0.5"';
+
 /** A quantity such as 500m, 1 or 2Gi. A number must be whole, as in every int-or-string of Kubernetes. */
 export const Quantity = z
-  .union([z.int().min(0), z.string().regex(QUANTITY)], {
-    error: 'must be a quantity such as 500m, 1 or 2Gi; quote one with a point, as in "0.5"',
+  .union([z.int().min(0, { error: quantityError }), z.string().regex(QUANTITY, { error: quantityError })], {
+    error: quantityError,
   })
   .meta({ 'x-kubernetes-int-or-string': true, minimum: 0, pattern: QUANTITY.source, maxLength: 32 });
 
