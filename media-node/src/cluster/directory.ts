@@ -83,7 +83,7 @@ export type Change =
 /** This node lost a stream of its own to a claim with a higher (epoch, node id); its publisher must end. */
 export interface Fenced {
   readonly key: StreamKey;
-  /** The epoch that was lost. */
+  /** The epoch that `claim` gave. */
   readonly epoch: number;
   readonly by: OwnerRecord | { readonly nodeId: string; readonly epoch: number };
 }
@@ -122,6 +122,8 @@ export interface Directory {
   lookup(key: StreamKey): Promise<Lookup | undefined>;
   /** Nodes with a living lease, this one included. Rejects with DirectoryError. */
   nodes(role: Role): Promise<readonly NodeEntry[]>;
+  /** As the last heartbeats saw them; kept while the store is away, when some may have died. Never blocks. */
+  knownNodes(role: Role): readonly NodeEntry[];
   /** Both return a function that ends the subscription. Listeners must not throw. */
   onChange(listener: (change: Change) => void): () => void;
   onFenced(listener: (fenced: Fenced) => void): () => void;
