@@ -176,7 +176,10 @@ function commandLineOf(pid: number): string[] {
 }
 
 /** Runs a command to its end and gives its standard output. Throws with the command's own words when it fails. */
-export function run(argv: readonly string[], options: { input?: string; env?: NodeJS.ProcessEnv } = {}): string {
+export function run(
+  argv: readonly string[],
+  options: { input?: string; env?: NodeJS.ProcessEnv; cwd?: string } = {},
+): string {
   const [command, ...args] = argv as [string, ...string[]];
   const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, ...options });
   if (result.error) throw new Error(`e2e: ${command}: ${result.error.message}`, { cause: result.error });

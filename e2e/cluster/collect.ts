@@ -1,0 +1,47 @@
+/** Keeps what helps to understand a failure: components' logs, objects, events, pods' logs. */
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { run } from './processes.ts';
+import { logFolder } from './rig.ts';
+import { ensureTools } from './tools.ts';
+
+/** Where logs of a failed run are kept; each run replaces the last one's. */
+export const artifactsFolder = resolve(import.meta.dirname, '../artifacts');
+
+const dumps: Readonly<Record<string, readonly string[]>> = {
+  'objects.txt': ['get', 'nodes,pods,services,endpointslices,statefulsets,deployments,leases', '-A', '-o', 'wide'],
+  'events.txt': ['get', 'events', '-A', '--sort-by=.metadata.creationTimestamp'],
+  'pods.txt': ['describe', 'pods', '-A'],
+  'liveclusters.yaml': ['get', 'liveclusters,vhosts', '-A', '-o', 'yaml'],
+};
+
+/**
+ * Writes logs and objects into `artifactsFolder`. What can't be had is left out: a cluster that fails may not answer.
+ *
+ * @returns the folder
+ */
+export async function collectLogs(target: { kubeconfig: string; prefix: readonly string[] }): Promise<string> {
+  rmSync(artifactsFolder, { recursive: true, force: true });
+  mkdirSync(artifactsFolder, { recursive: true });
+  if (existsSync(logFolder)) cpSync(logFolder, join(artifactsFolder, 'components'), { recursive: true });
+  const { kubectl } = await ensureTools();
+  const call = (args: readonly string[]) => {
+    try {
+      const common = [`--kubeconfig=${target.kubeconfig}`, '--request-timeout=10s'];
+      return run([...target.prefix, kubectl, ...common, ...args]);
+    } catch (error) {
+      return `${(error as Error).message}\n`;
+    }
+  };
+  for (const [file, args] of Object.entries(dumps)) writeFileSync(join(artifactsFolder, file), call(args));
+
+  const names = 'jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}{"\\n"}{end}';
+  for (const line of call(['get', 'pods', '-A', '-o', names]).split('\n')) {
+    const [namespace, pod] = line.split(' ');
+    if (!namespace || !pod || !/^[a-z0-9.-]+$/.test(pod)) continue;
+    const log = (options: readonly string[]) => call(['-n', namespace, 'logs', pod, '--all-containers', ...options]);
+    writeFileSync(join(artifactsFolder, `${namespace}_${pod}.log`), log([]));
+    writeFileSync(join(artifactsFolder, `${namespace}_${pod}.previous.log`), log(['--previous']));
+  }
+  return artifactsFolder;
+}

@@ -1,0 +1,134 @@
+/**
+ * Runs in the image's build stage (see Containerfile): `node assemble-image.ts APP ROOTFS`.
+ * Takes what no run needs out of APP, fills Node's compile cache with both programs, and puts into ROOTFS all that the image holds:
+ * Node, the libraries that it loads, the program, a user.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+/** The user that the programs run as; the official Node image's `node`. */
+const USER_ID = 1000;
+
+/** Where both stages have the compile cache; equal to NODE_COMPILE_CACHE in the Containerfile. */
+const COMPILE_CACHE = '.compile-cache';
+
+const ENTRY_POINTS = ['operator/src/main.ts', 'media-node/src/main.ts'];
+
+/** An entry point only has to load its modules; without configuration it ends by itself. */
+const WARM_UP_MS = 20_000;
+
+const isTest = (name: string) => /\.test\.[cm]?[jt]s$/.test(name);
+const isForHumans = (name: string) => /\.(map|md|markdown|d\.[cm]?ts)$/i.test(name) && !/^licen[cs]e/i.test(name);
+const dependencySurplus = new Set([
+  'test',
+  'tests',
+  '__tests__',
+  'docs',
+  'doc',
+  'example',
+  'examples',
+  '.github',
+  'bench',
+  'benchmark',
+]);
+const ownSurplus = new Set(['corpus', 'fixtures', 'testdata']);
+
+/** Removes tests, types, source maps and texts, then the folders left empty. */
+function prune(folder: string, isDependency: boolean): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const status = lstatSync(path);
+    if (status.isSymbolicLink()) continue;
+    if (status.isDirectory()) {
+      const isPackage = existsSync(join(path, 'package.json'));
+      if (isDependency ? isDependencySurplus(name, folder, isPackage) : ownSurplus.has(name))
+        rmSync(path, { recursive: true });
+      else prune(path, isDependency);
+    } else if (isTest(name) || isForHumans(name) || (isDependency && /\.[cm]?ts$/.test(name))) {
+      rmSync(path);
+    }
+  }
+  if (readdirSync(folder).length === 0) rmdirSync(folder);
+}
+
+/** Names like `test` count at a package's top only: deeper they may be part of the program. A package may be called so, too. */
+function isDependencySurplus(name: string, parent: string, isPackage: boolean): boolean {
+  if (name === '@types' || name === '.bin') return true;
+  return dependencySurplus.has(name) && !isPackage && existsSync(join(parent, 'package.json'));
+}
+
+/** Runs each entry point once as the image's user: the cache's folder is named by Node's version and by the user. */
+function warmUp(app: string): void {
+  const cache = join(app, COMPILE_CACHE);
+  mkdirSync(cache);
+  chmodSync(cache, 0o777);
+  for (const entry of ENTRY_POINTS) {
+    const result = spawnSync(process.execPath, [entry], {
+      cwd: app,
+      uid: USER_ID,
+      gid: USER_ID,
+      env: { PATH: process.env['PATH'], NODE_ENV: 'production', NODE_COMPILE_CACHE: cache },
+      encoding: 'utf8',
+      timeout: WARM_UP_MS,
+      killSignal: 'SIGTERM',
+    });
+    const words = `${result.stdout}${result.stderr}`;
+    if (/ERR_MODULE_NOT_FOUND|SyntaxError|ERR_UNSUPPORTED|ERR_UNKNOWN_FILE_EXTENSION/.test(words)) {
+      throw new Error(`assemble-image: ${entry} does not load:\n${words}`);
+    }
+  }
+  chmodSync(cache, 0o755);
+  if (readdirSync(cache).length === 0) throw new Error(`assemble-image: Node wrote no compile cache into ${cache}`);
+}
+
+/** Copies a file to the same path under `rootfs`, links followed. */
+function copyIn(rootfs: string, path: string): void {
+  const target = join(rootfs, path);
+  mkdirSync(dirname(target), { recursive: true });
+  cpSync(realpathSync(path), target, { preserveTimestamps: true });
+}
+
+function assemble(app: string, rootfs: string): void {
+  cpSync(realpathSync(process.execPath), join(rootfs, 'usr/local/bin/node'));
+  const report = process.report.getReport() as { sharedObjects?: string[] };
+  // The loader and every library of this very process; the first ones are not files (linux-vdso).
+  const libraries = (report.sharedObjects ?? []).filter(
+    (path) => path.startsWith('/') && basename(path).includes('.so'),
+  );
+  if (libraries.length === 0)
+    throw new Error('assemble-image: Node reports no shared libraries; the base has to be a glibc one');
+  for (const library of libraries) copyIn(rootfs, library);
+
+  for (const folder of ['etc', 'home/node', 'tmp']) mkdirSync(join(rootfs, folder), { recursive: true });
+  chmodSync(join(rootfs, 'tmp'), 0o1777);
+  writeFileSync(
+    join(rootfs, 'etc/passwd'),
+    `root:x:0:0::/:/sbin/nologin\nnode:x:${USER_ID}:${USER_ID}::/home/node:/sbin/nologin\n`,
+  );
+  writeFileSync(join(rootfs, 'etc/group'), `root:x:0:\nnode:x:${USER_ID}:\n`);
+  writeFileSync(join(rootfs, 'etc/nsswitch.conf'), 'passwd: files\ngroup: files\nhosts: files dns\n');
+  cpSync(app, join(rootfs, app), { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+}
+
+const [app, rootfs] = process.argv.slice(2);
+if (app === undefined || rootfs === undefined) {
+  console.error('usage: node assemble-image.ts APP ROOTFS');
+  process.exit(2);
+}
+prune(join(app, 'node_modules'), true);
+for (const own of ['contract', 'operator', 'media-node']) prune(join(app, own), false);
+rmSync(join(app, 'package-lock.json'));
+warmUp(app);
+assemble(app, rootfs);
