@@ -2,7 +2,7 @@
 {{- define "livecluster.rules" -}}
 - apiGroups: [livecluster.io]
   resources: [liveclusters, vhosts]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [livecluster.io]
   resources: [liveclusters/status, vhosts/status]
   verbs: [patch]
@@ -24,7 +24,7 @@
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: ['']
   resources: [pods]
-  verbs: [get, list, watch, delete]
+  verbs: [list, watch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
