@@ -1,9 +1,9 @@
+import { isStreamName } from '../../stream/stream-key.ts';
+
 /** SRS's name for an app that was left out. */
 const DEFAULT_APP = '__defaultApp__';
 /** Wowza's and FMS's name of the default instance of an application; SRS drops it. */
 const DEFAULT_INSTANCE = '_definst_';
-/** Names go into the directory's keys, metrics' logs and file paths: longer ones are attacks. */
-const MAX_NAME_LENGTH = 512;
 
 /** What a client asked for, as far as names go. */
 export interface StreamAddress {
@@ -35,7 +35,7 @@ export function parseStreamAddress(tcUrl: string, app: string, streamName: strin
   const stream = parts.pop();
   if (stream === undefined || parts.some(isDots) || isDots(stream)) return undefined;
   const address = { host, app: parts.join('/') || DEFAULT_APP, stream, param: param === '' ? param : `?${param}` };
-  return isName(address.app) && isName(stream) && isName(host || '-') ? address : undefined;
+  return [address.app, stream, host || '-'].every(isStreamName) ? address : undefined;
 }
 
 /** The host that a connection is for, before a stream is named. */
@@ -59,11 +59,6 @@ function withoutPort(authority: string): string {
   const host = authority.slice(authority.lastIndexOf('@') + 1);
   if (host.startsWith('[')) return host.slice(1, host.indexOf(']'));
   return host.replace(/:\d*$/, '');
-}
-
-function isName(text: string): boolean {
-  // oxlint-disable-next-line no-control-regex
-  return text !== '' && text.length <= MAX_NAME_LENGTH && !/[\u0000-\u001f\u007f]/.test(text);
 }
 
 /** Parts that file paths and URLs would take for folders. */

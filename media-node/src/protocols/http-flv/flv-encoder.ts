@@ -1,0 +1,33 @@
+import { encodeFlvHeader } from '../../formats/flv-file.ts';
+import { encodeFlvMedia, flvFrame, flvMetadata, flvSequenceHeader } from '../../formats/flv-muxer.ts';
+import { EMPTY } from '../../lib/bytes.ts';
+import type { Frame, Metadata } from '../../media/frame.ts';
+import type { Track } from '../../media/track.ts';
+import type { FrameEncoder } from '../../stream/frame-encoder.ts';
+
+/** Frames as FLV tags. */
+export const FLV_ENCODER: FrameEncoder = {
+  id: 'flv',
+
+  header(tracks: readonly Track[], metadata: Metadata | undefined, dtsMs: number): Buffer {
+    const has = (kind: Track['kind']): boolean => tracks.some((track) => track.kind === kind);
+    return Buffer.concat([
+      encodeFlvHeader(has('audio'), has('video')),
+      metadata === undefined ? EMPTY : encodeFlvMedia(flvMetadata(metadata, dtsMs)),
+      ...tracks.map((track) => FLV_ENCODER.config(track, dtsMs)),
+    ]);
+  },
+
+  config(track: Track, dtsMs: number): Buffer {
+    const payload = flvSequenceHeader(track, dtsMs);
+    return payload === undefined ? EMPTY : encodeFlvMedia(payload);
+  },
+
+  metadata(metadata: Metadata, dtsMs: number): Buffer {
+    return encodeFlvMedia(flvMetadata(metadata, dtsMs));
+  },
+
+  encode(frame: Frame): Buffer {
+    return encodeFlvMedia(flvFrame(frame));
+  },
+};
