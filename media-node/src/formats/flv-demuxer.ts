@@ -1,25 +1,176 @@
+import { EMPTY } from '../lib/bytes.ts';
+import { type AudioInfo, parseAc3Header, parseMpegAudioHeader } from '../media/codecs/audio-headers.ts';
+import { makeAudioTrack, makeVideoTrack } from '../media/codecs/make-track.ts';
 import type { MediaSink } from '../media/media-sink.ts';
 import type { StreamClock } from '../media/stream-clock.ts';
+import type { AudioTrack, VideoTrack } from '../media/track.ts';
+import { Amf0Decoder, isAmfObject } from './amf0.ts';
+import { FLV_TAG_AUDIO, FLV_TAG_SCRIPT, FLV_TAG_VIDEO } from './flv-file.ts';
+import { TagBody, parseAudioBody, parseVideoBody } from './flv-tag-body.ts';
+import { amf0Part } from './rtmp-command.ts';
+import { RTMP_DATA_AMF3 } from './rtmp-message.ts';
+
+/** Codecs whose frames need no configuration: the track comes with the first frame. */
+const BARE_CODECS = new Set(['mp3', 'pcma', 'pcmu', 'speex', 'ac3', 'eac3', 'opus']);
 
 /**
  * Audio, video and data messages of RTMP, or tags of FLV, → tracks, frames, metadata. A frame before its track's
- * configuration is dropped and counted. Of E-RTMP's multitrack messages the first track (id 0) is taken.
+ * configuration is dropped and counted. Of E-RTMP's multitrack messages the track with id 0 is taken.
  */
 export class FlvDemuxer {
+  readonly #sink: MediaSink;
+  readonly #clock: StreamClock;
+  readonly #nextTrackId: () => number;
+  readonly #body = new TagBody();
+  readonly #ignored = new Set<string>();
+  #video: VideoTrack | undefined;
+  #audio: AudioTrack | undefined;
+  #droppedFrames = 0;
+
   /** `nextTrackId` gives a stream's next track id. */
   constructor(sink: MediaSink, clock: StreamClock, nextTrackId: () => number) {
-    void [sink, clock, nextTrackId];
+    this.#sink = sink;
+    this.#clock = clock;
+    this.#nextTrackId = nextTrackId;
   }
+
   /** Frames dropped for want of a configuration. */
   get droppedFrames(): number {
-    return 0;
+    return this.#droppedFrames;
   }
+
   /**
    * Takes one message: type 8, 9, 18 or 15 (data in AMF3 clothes); others are ignored. Frames keep views of `payload`.
    * Throws FormatError 'flv', 'codec-config' or 'amf'.
    */
   push(type: number, timestampMs: number, payload: Buffer): void {
-    void [type, timestampMs, payload];
-    throw new Error('to come');
+    switch (type) {
+      case FLV_TAG_VIDEO:
+        this.#pushVideo(timestampMs, payload);
+        break;
+      case FLV_TAG_AUDIO:
+        this.#pushAudio(timestampMs, payload);
+        break;
+      case FLV_TAG_SCRIPT:
+      case RTMP_DATA_AMF3:
+        this.#pushData(amf0Part(type, payload));
+        break;
+    }
   }
+
+  #pushVideo(timestampMs: number, payload: Buffer): void {
+    const body = this.#body;
+    parseVideoBody(payload, body);
+    switch (body.kind) {
+      case 'frame': {
+        const track = this.#video;
+        if (track === undefined || track.codec !== body.videoCodec) {
+          this.#droppedFrames += 1;
+          return;
+        }
+        const dtsMs = this.#clock.dtsMs('video', timestampMs);
+        this.#sink.onFrame({
+          track,
+          dtsMs,
+          ptsMs: dtsMs + body.compositionMs,
+          isKey: body.isKey,
+          data: payload.subarray(body.start, body.end),
+        });
+        break;
+      }
+      case 'config': {
+        const config = payload.subarray(body.start, body.end);
+        if (this.#video?.codec === body.videoCodec && this.#video.config.equals(config)) return;
+        this.#video = makeVideoTrack(this.#nextTrackId(), body.videoCodec, config);
+        this.#sink.onTrack(this.#video);
+        break;
+      }
+      case 'unknown':
+        this.#ignore(body.ignored);
+        break;
+      case 'nothing':
+        break;
+    }
+  }
+
+  #pushAudio(timestampMs: number, payload: Buffer): void {
+    const body = this.#body;
+    parseAudioBody(payload, body);
+    switch (body.kind) {
+      case 'frame': {
+        const data = payload.subarray(body.start, body.end);
+        const track = this.#audioTrackFor(body, data);
+        if (track === undefined) {
+          this.#droppedFrames += 1;
+          return;
+        }
+        const dtsMs = this.#clock.dtsMs('audio', timestampMs);
+        this.#sink.onFrame({ track, dtsMs, ptsMs: dtsMs, isKey: true, data });
+        break;
+      }
+      case 'config': {
+        const config = payload.subarray(body.start, body.end);
+        if (this.#audio?.codec === body.audioCodec && this.#audio.config.equals(config)) return;
+        this.#audio = makeAudioTrack(this.#nextTrackId(), body.audioCodec, config, { sampleRate: 0, channels: 0 });
+        this.#sink.onTrack(this.#audio);
+        break;
+      }
+      case 'unknown':
+        this.#ignore(body.ignored);
+        break;
+      case 'nothing':
+        break;
+    }
+  }
+
+  /** The track of a frame; made from the frame itself for codecs without a configuration. */
+  #audioTrackFor(body: TagBody, data: Buffer): AudioTrack | undefined {
+    const known = this.#audio;
+    if (known?.codec === body.audioCodec && (known.config.length > 0 || known.codec === 'opus')) return known;
+    if (!BARE_CODECS.has(body.audioCodec)) return undefined;
+    const info = bareInfo(body, data);
+    if (known?.codec === body.audioCodec) {
+      if (info === undefined || (known.sampleRate === info.sampleRate && known.channels === info.channels))
+        return known;
+    }
+    this.#audio = makeAudioTrack(this.#nextTrackId(), body.audioCodec, EMPTY, info);
+    this.#sink.onTrack(this.#audio);
+    return this.#audio;
+  }
+
+  #pushData(amf0: Buffer): void {
+    const decoder = new Amf0Decoder(amf0);
+    if (decoder.bytesLeft === 0) return;
+    let name = decoder.value();
+    // An encoder's request to keep what follows for players that come later, as we do with all metadata.
+    if (name === '@setDataFrame' && decoder.bytesLeft > 0) name = decoder.value();
+    const value = name === 'onMetaData' && decoder.bytesLeft > 0 ? decoder.value() : undefined;
+    if (isAmfObject(value)) this.#sink.onMetadata(value);
+    else this.#ignore('data message other than onMetaData');
+  }
+
+  #ignore(reason: string): void {
+    if (this.#ignored.has(reason)) return;
+    this.#ignored.add(reason);
+    this.#sink.onIgnored(reason);
+  }
+}
+
+/** What a frame of a codec without a configuration says of itself, or its tag; undefined where neither tells. */
+function bareInfo(body: TagBody, data: Buffer): AudioInfo | undefined {
+  switch (body.audioCodec) {
+    case 'mp3': {
+      const info = parseMpegAudioHeader(data);
+      if (info !== undefined) return info;
+      break;
+    }
+    case 'ac3':
+    case 'eac3':
+      return parseAc3Header(data);
+    case 'opus':
+      return { sampleRate: 48000, channels: 2 };
+    default:
+      break;
+  }
+  return body.sampleRate === 0 ? undefined : { sampleRate: body.sampleRate, channels: body.channels };
 }

@@ -1,5 +1,29 @@
+import { EMPTY, writeU24, writeU32 } from '../lib/bytes.ts';
+import { FormatError } from '../lib/format-error.ts';
 import type { Frame, Metadata } from '../media/frame.ts';
-import type { Track } from '../media/track.ts';
+import type { AudioTrack, Track, VideoTrack } from '../media/track.ts';
+import { ecmaArray, encodeAmf0 } from './amf0.ts';
+import {
+  AAC_RAW,
+  AAC_SEQUENCE_HEADER,
+  AUDIO_FOURCC,
+  AVC_NALU,
+  AVC_SEQUENCE_HEADER,
+  EX_CODED_FRAMES,
+  EX_CODED_FRAMES_X,
+  EX_SEQUENCE_START,
+  EX_VIDEO_HEADER,
+  FLV_CODEC_AVC,
+  FLV_CODEC_HEVC,
+  FLV_FRAME_INTER,
+  FLV_FRAME_KEY,
+  FLV_SOUND,
+  FLV_SOUND_EX_HEADER,
+  VIDEO_FOURCC,
+} from './flv-codecs.ts';
+import { FLV_TAG_AUDIO, FLV_TAG_SCRIPT, FLV_TAG_VIDEO, encodeFlvTag } from './flv-file.ts';
+import { encodeRtmpMessage } from './rtmp-chunk-writer.ts';
+import { CSID_AUDIO, CSID_DATA, CSID_VIDEO } from './rtmp-message.ts';
 
 /**
  * How HEVC, the one codec with two forms, is written: by E-RTMP's FourCC `hvc1`, or by the codec id 12 that older players
@@ -18,32 +42,108 @@ export interface FlvPayload {
   readonly body: Buffer;
 }
 
-/** The sequence header of a track; undefined for codecs without one (MP3, G.711, Speex). */
+/** The sequence header of a track; undefined for codecs without one (MP3, G.711, Speex, AC-3). */
 export function flvSequenceHeader(
   track: Track,
   timestampMs: number,
   dialect: FlvDialect = 'enhanced',
 ): FlvPayload | undefined {
-  void [track, timestampMs, dialect];
-  throw new Error('to come');
+  if (track.config.length === 0) return undefined;
+  const body = track.config;
+  if (track.kind === 'video') {
+    const head = videoHead(track, true, AVC_SEQUENCE_HEADER, EX_SEQUENCE_START, 0, dialect);
+    return { type: FLV_TAG_VIDEO, timestampMs, head, body };
+  }
+  return { type: FLV_TAG_AUDIO, timestampMs, head: audioHead(track, AAC_SEQUENCE_HEADER, EX_SEQUENCE_START), body };
 }
+
 /** A frame. */
 export function flvFrame(frame: Frame, dialect: FlvDialect = 'enhanced'): FlvPayload {
-  void [frame, dialect];
-  throw new Error('to come');
+  const { track, dtsMs, data } = frame;
+  if (track.kind === 'video') {
+    const head = videoHead(track, frame.isKey, AVC_NALU, EX_CODED_FRAMES, frame.ptsMs - dtsMs, dialect);
+    return { type: FLV_TAG_VIDEO, timestampMs: dtsMs, head, body: data };
+  }
+  return { type: FLV_TAG_AUDIO, timestampMs: dtsMs, head: audioHead(track, AAC_RAW, EX_CODED_FRAMES), body: data };
 }
+
+function videoHead(
+  track: VideoTrack,
+  isKey: boolean,
+  avcPacketType: number,
+  exPacketType: number,
+  compositionMs: number,
+  dialect: FlvDialect,
+): Buffer {
+  const frameType = (isKey ? FLV_FRAME_KEY : FLV_FRAME_INTER) << 4;
+  if (track.codec === 'h264' || (track.codec === 'hevc' && dialect === 'codec-12')) {
+    const head = Buffer.allocUnsafe(5);
+    head[0] = frameType | (track.codec === 'h264' ? FLV_CODEC_AVC : FLV_CODEC_HEVC);
+    head[1] = avcPacketType;
+    writeU24(head, compositionMs, 2);
+    return head;
+  }
+  // Only HEVC has composition times here; CodedFramesX spares them where they are 0.
+  const timed = exPacketType === EX_CODED_FRAMES && track.codec === 'hevc' && compositionMs !== 0;
+  const untimed = exPacketType === EX_CODED_FRAMES && track.codec === 'hevc' ? EX_CODED_FRAMES_X : exPacketType;
+  const head = Buffer.allocUnsafe(timed ? 8 : 5);
+  head[0] = EX_VIDEO_HEADER | frameType | (timed ? exPacketType : untimed);
+  writeU32(head, VIDEO_FOURCC[track.codec], 1);
+  if (timed) writeU24(head, compositionMs, 5);
+  return head;
+}
+
+function audioHead(track: AudioTrack, aacPacketType: number, exPacketType: number): Buffer {
+  const exCode = AUDIO_FOURCC.get(track.codec);
+  if (exCode !== undefined) {
+    const head = Buffer.allocUnsafe(5);
+    head[0] = (FLV_SOUND_EX_HEADER << 4) | exPacketType;
+    writeU32(head, exCode, 1);
+    return head;
+  }
+  const format = FLV_SOUND.get(track.codec)! << 4;
+  // AAC always says 44 kHz, 16 bits, stereo; players read its configuration. FLV 10.1 §E.4.2.1
+  if (track.codec === 'aac') return Buffer.from([format | 0x0f, aacPacketType]);
+  return Buffer.from([format | rateBits(track.sampleRate) | 2 | (track.channels > 1 ? 1 : 0)]);
+}
+
+/** The nearest of FLV's rates that is not below; MP3 players read the frame's own header. */
+function rateBits(sampleRate: number): number {
+  if (sampleRate > 22050) return 3 << 2;
+  if (sampleRate > 11025) return 2 << 2;
+  return sampleRate > 5512 ? 1 << 2 : 0;
+}
+
 /** onMetaData with the metadata as an ECMA array; values AMF0 cannot carry are left out. */
 export function flvMetadata(metadata: Metadata, timestampMs: number): FlvPayload {
-  void [metadata, timestampMs];
-  throw new Error('to come');
+  return { type: FLV_TAG_SCRIPT, timestampMs, head: encodeMetadata(metadata), body: EMPTY };
 }
+
+function encodeMetadata(metadata: Metadata): Buffer {
+  const whole = Object.assign(Object.create(null) as Record<string, unknown>, metadata);
+  try {
+    return encodeAmf0('onMetaData', ecmaArray(whole));
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+  }
+  for (const key of Object.keys(whole)) {
+    try {
+      encodeAmf0({ [key]: whole[key] });
+    } catch {
+      delete whole[key];
+    }
+  }
+  return encodeAmf0('onMetaData', ecmaArray(whole));
+}
+
 /** The payload as one RTMP message on the chunk stream of its type; see encodeRtmpMessage. */
 export function encodeRtmpMedia(payload: FlvPayload, streamId: number, chunkSize: number): Buffer {
-  void [payload, streamId, chunkSize];
-  throw new Error('to come');
+  const { type, timestampMs, head, body } = payload;
+  const chunkStreamId = type === FLV_TAG_VIDEO ? CSID_VIDEO : type === FLV_TAG_AUDIO ? CSID_AUDIO : CSID_DATA;
+  return encodeRtmpMessage(chunkSize, chunkStreamId, type, streamId, timestampMs, head, body);
 }
+
 /** The payload as one FLV tag; see encodeFlvTag. */
 export function encodeFlvMedia(payload: FlvPayload): Buffer {
-  void payload;
-  throw new Error('to come');
+  return encodeFlvTag(payload.type, payload.timestampMs, payload.head, payload.body);
 }
