@@ -66,9 +66,9 @@ async function serviceAddress(name: string): Promise<string> {
 
 /** The directory's record of live/stream01, read in Redis itself. */
 async function recordInRedis(): Promise<{ nodeId: string; host: string; epoch: number }> {
-  const script =
-    'REDISCLI_AUTH="$(cat /etc/redis/password)" redis-cli --raw HVALS "{' + `${NAMESPACE}/${CLUSTER}` + '}:streams"';
-  const value = await kubectl(['exec', '-n', NAMESPACE, `${CLUSTER}-redis-0`, '--', 'sh', '-c', script]);
+  const key = `{${NAMESPACE}/${CLUSTER}}:streams`;
+  const command = ['redis-cli', '--raw', 'HGET', key, `${DEFAULT_VHOST}/live/stream01`];
+  const value = await kubectl(['exec', '-n', NAMESPACE, `${CLUSTER}-redis-0`, '--', ...command]);
   return JSON.parse(value.trim()) as { nodeId: string; host: string; epoch: number };
 }
 
