@@ -1,0 +1,120 @@
+import type { Frame } from '../media/frame.ts';
+import type { AudioTrack, VideoTrack } from '../media/track.ts';
+import type { FlushPolicy, Flushable } from './flush-policy.ts';
+import type { FrameEncoder } from './frame-encoder.ts';
+import type { Player, PlayOptions } from './player.ts';
+import type { Publisher, PublisherKind } from './publisher.ts';
+
+/* Doubles for the tests of this folder and of those that build on it. */
+
+export const VIDEO: VideoTrack = {
+  id: 1,
+  kind: 'video',
+  codec: 'h264',
+  config: Buffer.from('avcC'),
+  width: 640,
+  height: 360,
+  profile: 'High',
+  level: '3.1',
+};
+
+export const AUDIO: AudioTrack = {
+  id: 2,
+  kind: 'audio',
+  codec: 'aac',
+  config: Buffer.from('asc'),
+  sampleRate: 48_000,
+  channels: 2,
+  profile: 'LC',
+};
+
+export function video(dtsMs: number, isKey = false, track = VIDEO): Frame {
+  return { track, dtsMs, ptsMs: dtsMs + 40, isKey, data: Buffer.from(isKey ? 'K' : 'p') };
+}
+
+export function audio(dtsMs: number, track = AUDIO): Frame {
+  return { track, dtsMs, ptsMs: dtsMs, isKey: true, data: Buffer.from('a') };
+}
+
+/** Encodes to words that tests read: `[header video+audio @0]`, `K0 `, `a23 `. Counts what it encoded. */
+export class TextEncoder implements FrameEncoder {
+  readonly id: string;
+  encoded = 0;
+  constructor(id = 'text') {
+    this.id = id;
+  }
+  header(...[tracks, metadata, dtsMs]: Parameters<FrameEncoder['header']>): Buffer {
+    const said = metadata === undefined ? '' : ` ${JSON.stringify(metadata)}`;
+    return Buffer.from(`[header ${tracks.map(({ kind }) => kind).join('+')}${said} @${dtsMs}] `);
+  }
+  config(...[track, dtsMs]: Parameters<FrameEncoder['config']>): Buffer {
+    return Buffer.from(`[${track.kind} ${track.config.toString()} @${dtsMs}] `);
+  }
+  metadata(...[metadata, dtsMs]: Parameters<FrameEncoder['metadata']>): Buffer {
+    return Buffer.from(`[${JSON.stringify(metadata)} @${dtsMs}] `);
+  }
+  encode(frame: Frame): Buffer {
+    this.encoded++;
+    return Buffer.from(`${frame.data.toString()}${frame.dtsMs} `);
+  }
+}
+
+/** A player that keeps what it gets; `writableLength` is the test's to set. */
+export class FakePlayer implements Player {
+  readonly id = 'player';
+  readonly protocol = 'rtmp';
+  readonly ip = '192.0.2.1';
+  readonly isRelay: boolean;
+  readonly encoder: FrameEncoder;
+  readonly options: PlayOptions;
+  writableLength = 0;
+  writes: Buffer[] = [];
+  closed: string[] = [];
+  onClose: () => void = () => undefined;
+
+  constructor(options: Partial<PlayOptions> & { encoder?: FrameEncoder; isRelay?: boolean } = {}) {
+    const { encoder = new TextEncoder(), isRelay = false, gopCache = true, queueLengthMs = 10_000 } = options;
+    this.encoder = encoder;
+    this.isRelay = isRelay;
+    this.options = { gopCache, queueLengthMs };
+  }
+  get text(): string {
+    return Buffer.concat(this.writes).toString();
+  }
+  write(bytes: Buffer): void {
+    this.writes.push(bytes);
+  }
+  close(reason: string): void {
+    this.closed.push(reason);
+    this.onClose();
+  }
+}
+
+export class FakePublisher implements Publisher {
+  readonly id = 'publisher';
+  readonly kind: PublisherKind;
+  readonly protocol = 'rtmp';
+  readonly ip = '192.0.2.2';
+  readonly tcUrl = '';
+  readonly bytesIn = 0;
+  closed: string[] = [];
+  constructor(kind: PublisherKind = 'encoder') {
+    this.kind = kind;
+  }
+  close(reason: string): void {
+    this.closed.push(reason);
+  }
+}
+
+/** Flushes when the test says so. */
+export class ManualFlush implements FlushPolicy {
+  #targets: Flushable[] = [];
+  request(target: Flushable): void {
+    this.#targets.push(target);
+  }
+  run(): void {
+    const targets = this.#targets;
+    this.#targets = [];
+    for (const target of targets) target.flush();
+  }
+}
