@@ -18,7 +18,7 @@ export interface Rule<T> {
 export function withRules<S extends z.ZodType>(schema: S, ...rules: Rule<z.output<S>>[]): S {
   let result: S = schema;
   for (const { message, check } of rules) {
-    result = result.refine((value) => check(value as z.output<S>), { error: message }) as S;
+    result = result.refine((value) => check(value), { error: message });
   }
   return result.meta({
     ...schema.meta(),
@@ -26,7 +26,7 @@ export function withRules<S extends z.ZodType>(schema: S, ...rules: Rule<z.outpu
       ...((schema.meta()?.['x-kubernetes-validations'] as object[] | undefined) ?? []),
       ...rules.map(({ rule, message }) => ({ rule, message })),
     ],
-  }) as S;
+  });
 }
 
 /** A rule of the API server alone, such as one on the old value: zod has no counterpart. */
