@@ -24,8 +24,9 @@ export const PeerPublisher = z.object({
   host: z.string().min(1).max(253),
   rtmpPort: z.int().min(0).max(65_535),
   adminPort: z.int().min(0).max(65_535),
+  /** It has the publisher, or is just claiming the stream for one. */
   published: z.boolean(),
-  /** The claim's epoch while published, else null. */
+  /** The claim's epoch; null without one, and while it is being claimed. */
   epoch: z.int().min(1).max(MAX_EPOCH).nullable(),
 });
 export type PeerPublisher = z.infer<typeof PeerPublisher>;

@@ -1,5 +1,6 @@
 import { lookup as dnsLookup } from 'node:dns/promises';
 import { isIPv6 } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { PEER_PATHS, PeerPublisher } from '#contract/peer-api.ts';
 import type { PeerYield } from '#contract/peer-api.ts';
 import { parseJson } from '#contract/directory-keys.ts';
@@ -7,6 +8,7 @@ import { streamKeyId } from '../stream/stream-key.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import type { NodeEntry, OwnerRecord } from './directory.ts';
 import { outranks } from './directory.ts';
+import { Limiter } from './limiter.ts';
 import type { OriginFinder, OriginsAnswer, ProbeAnswer, PublisherProbe, RelayTarget } from './ports.ts';
 
 /** An answer of a peer is a line of JSON; more is not read. */
@@ -70,13 +72,14 @@ export type PeerReply = PeerPublisher | 'refused' | 'silent';
 function forOwner(reply: PeerReply, owner: OwnerRecord): ProbeAnswer {
   if (reply === 'silent') return { kind: 'silent' };
   if (reply === 'refused' || reply.nodeId !== owner.nodeId || !reply.published) return { kind: 'no' };
-  return { kind: 'yes', owner: ownerOf(reply) ?? owner };
+  return { kind: 'yes', owner: reply.epoch === null ? owner : { ...owner, epoch: reply.epoch } };
 }
 
+/** A claim under way has no epoch yet; it counts as an owner that every other outranks. */
 function ownerOf(reply: PeerPublisher): OwnerRecord | undefined {
-  if (!reply.published || reply.epoch === null) return undefined;
+  if (!reply.published) return undefined;
   const { nodeId, host, rtmpPort, adminPort, epoch } = reply;
-  return { nodeId, host, rtmpPort, adminPort, epoch };
+  return { nodeId, host, rtmpPort, adminPort, epoch: epoch ?? 1 };
 }
 
 function peerUrl(host: string, port: number, path: string, key: StreamKey): URL {
@@ -115,7 +118,7 @@ export interface OriginFinderOptions {
   readonly nodeId: string;
   readonly client: PeerClient;
   /** The origins' admin ports: of the headless Service by DNS, and those known from the directory. */
-  readonly addresses: () => Promise<readonly { readonly host: string; readonly adminPort: number }[]>;
+  readonly addresses: () => Promise<readonly AdminAddress[]>;
   /** Questions at once, over all streams. Default 32. */
   readonly maxAtOnce?: number;
   /** How long an origin may take to answer. Default 700 ms. */
@@ -133,8 +136,7 @@ export interface OriginFinderOptions {
 export class PeerOriginFinder implements OriginFinder {
   readonly #options: Required<OriginFinderOptions>;
   readonly #kept = new Map<string, { readonly untilMs: number; readonly answer: Promise<OriginsAnswer> }>();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #limiter: Limiter;
 
   constructor(options: OriginFinderOptions) {
     this.#options = {
@@ -146,6 +148,7 @@ export class PeerOriginFinder implements OriginFinder {
       now: Date.now,
       ...options,
     };
+    this.#limiter = new Limiter(this.#options.maxAtOnce);
   }
 
   find(key: StreamKey, options: { readonly fresh?: boolean } = {}): Promise<OriginsAnswer> {
@@ -183,29 +186,37 @@ export class PeerOriginFinder implements OriginFinder {
     };
   }
 
-  async #askOne(host: string, adminPort: number, key: StreamKey): Promise<PeerReply> {
-    const { maxAtOnce, client, timeoutMs } = this.#options;
-    if (this.#running >= maxAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#running += 1;
-    try {
-      return await client.publisher(host, adminPort, key, timeoutMs);
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
+  #askOne(host: string, adminPort: number, key: StreamKey): Promise<PeerReply> {
+    const { client, timeoutMs } = this.#options;
+    return this.#limiter.run(() => client.publisher(host, adminPort, key, timeoutMs));
   }
 }
 
-/** Where the origins' admin ports are: what DNS says of a headless Service. Rejects when DNS does. */
-export function addressesByDns(host: string, adminPort: number) {
-  return async (): Promise<readonly { readonly host: string; readonly adminPort: number }[]> => {
-    const found = await dnsLookup(host, { all: true });
-    return found.map(({ address }) => ({ host: address, adminPort }));
-  };
+/** Where an admin port is. */
+export interface AdminAddress {
+  readonly host: string;
+  readonly adminPort: number;
 }
 
-/** The nodes last seen in the directory, as addresses; for a list that outlives the directory. */
-export function addressesOf(nodes: readonly NodeEntry[]): { readonly host: string; readonly adminPort: number }[] {
-  return nodes.map(({ host, adminPort }) => ({ host, adminPort }));
+/**
+ * The origins' admin ports: the nodes last seen in the directory, and what DNS says of the headless Service. DNS is given
+ * `timeoutMs`; when it fails its last answer counts.
+ */
+export function originAddresses(options: {
+  readonly known: () => readonly NodeEntry[];
+  /** Left out: only the known nodes. */
+  readonly dns?: { readonly host: string; readonly adminPort: number; readonly timeoutMs?: number };
+}): () => Promise<readonly AdminAddress[]> {
+  const { known, dns } = options;
+  let last: readonly AdminAddress[] = [];
+  return async () => {
+    if (dns !== undefined) {
+      const found = await Promise.race([
+        dnsLookup(dns.host, { all: true }).catch(() => undefined),
+        delay(dns.timeoutMs ?? 500, undefined, { ref: false }),
+      ]);
+      if (found !== undefined) last = found.map(({ address }) => ({ host: address, adminPort: dns.adminPort }));
+    }
+    return [...known().map(({ host, adminPort }) => ({ host, adminPort })), ...last];
+  };
 }

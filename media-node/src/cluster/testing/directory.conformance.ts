@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { newNodeId } from '#contract/directory-keys.ts';
 import type { Change, ClaimResult, Fenced, NodeInfo } from '../directory.ts';
 import type { LeasedDirectory, LeasedDirectoryOptions } from '../leased-directory.ts';
