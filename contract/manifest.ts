@@ -74,6 +74,9 @@ export interface Manifests {
   readonly errors: string[];
 }
 
+/** Most values of one document, every alias counted as what it stands for; etcd takes 1.5 MiB of JSON anyway. */
+const MOST_VALUES = 100_000;
+
 /** Reads the manifests in one YAML text; never throws. Documents with a fault are left out and told in `errors`. */
 export function readManifests(text: string): Manifests {
   const result = { liveClusters: [] as LiveClusterManifest[], vhosts: [] as VhostManifest[], errors: [] as string[] };
@@ -103,6 +106,10 @@ export function readManifests(text: string): Manifests {
       continue;
     }
     if (value === null || value === undefined) continue;
+    if (isLargerThan(value, MOST_VALUES)) {
+      result.errors.push(`line ${line}: has more than ${MOST_VALUES} values, aliases counted out: write less`);
+      continue;
+    }
     readManifest(value, `document at line ${line}`, result);
   }
   return result;
@@ -133,6 +140,17 @@ export function readManifest(value: unknown, where: string, into: Manifests): vo
 
 function faults(error: z.ZodError, where: string): string[] {
   return error.issues.map((issue) => `${where}: ${issue.path.join('.') || '.'}: ${issue.message}`);
+}
+
+/** Whether a tree has more values than `most`; stops there, so a few aliases can't make it long. */
+function isLargerThan(tree: unknown, most: number): boolean {
+  const waiting = [tree];
+  for (let seen = 0; waiting.length > 0; seen++) {
+    if (seen + waiting.length > most) return true;
+    const value = waiting.pop();
+    if (typeof value === 'object' && value !== null) waiting.push(...Object.values(value));
+  }
+  return false;
 }
 
 const isTimeTag = (tag: { tag: string; format?: string }) =>
