@@ -130,13 +130,13 @@ export class HttpServer {
     });
     try {
       const done = this.#dispatch(raw, response);
-      done?.catch((error: unknown) => this.#fail(raw, response, error));
+      if (done instanceof Promise) done.catch((error: unknown) => this.#fail(raw, response, error));
     } catch (error) {
       this.#fail(raw, response, error);
     }
   }
 
-  #dispatch(raw: IncomingMessage, response: ServerResponse): void | Promise<void> {
+  #dispatch(raw: IncomingMessage, response: ServerResponse): unknown {
     if (this.#refused.has(raw.socket)) {
       throw new HttpError(503, 'this node has all the connections it may have; try another or later', {
         retryAfterS: 1,

@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { HttpRequest } from './http-request.ts';
 
-/** Answers a request; may throw or reject with HttpError. Has to end the response, or keep it on purpose. */
-export type HttpHandler = (request: HttpRequest, response: ServerResponse) => void | Promise<void>;
+/** Answers a request; may throw or reject with HttpError. Has to end the response, or keep it on purpose; what it returns is ignored, but awaited. */
+export type HttpHandler = (request: HttpRequest, response: ServerResponse) => unknown;
 
 /** What the table knows of a path: a handler with its params, or the methods that the path does have. */
 export type RouteMatch =
