@@ -13,8 +13,10 @@ import { startTimeOf } from './processes.ts';
 export async function withLock<T>(path: string, print: (line: string) => void, work: () => Promise<T>): Promise<T> {
   mkdirSync(dirname(path), { recursive: true });
   const mine = `${process.pid} ${startTimeOf(process.pid)}`;
-  for (let waits = 0; !tryLock(path, mine); waits++) {
-    if (waits === 0) print(`e2e: waiting for another process that holds ${path}`);
+  for (let tries = 0; !tryLock(path, mine); tries++) {
+    // The first failure may only have removed a lock whose owner is gone.
+    if (tries === 0) continue;
+    if (tries === 1) print(`e2e: waiting for another process that holds ${path}`);
     await delay(500);
   }
   try {

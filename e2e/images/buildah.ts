@@ -1,11 +1,14 @@
-/** Debian's buildah as the rig uses it: its own storage in the cache folder, no daemon, no user namespaces. */
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+/** Debian's buildah as the rig uses it: its own storage in the cache folder, no daemon, no user namespaces, no mounts left. */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../cluster/processes.ts';
 import { cacheFolder } from '../cluster/tools.ts';
 
 const storage = join(cacheFolder, 'buildah');
+
+/** In a mount namespace of its own: buildah's overlay driver leaves mounts, and so does a build that is killed. */
+const unshare = ['--mount', '--propagation', 'private', '--'];
 
 /**
  * Runs buildah to its end and gives its standard output, trimmed.
@@ -13,11 +16,14 @@ const storage = join(cacheFolder, 'buildah');
  * @throws Error with buildah's last words when it fails
  */
 export function buildah(args: readonly string[], options: { cwd?: string } = {}): Promise<string> {
-  mkdirSync(storage, { recursive: true });
-  // vfs copies where overlayfs would stack: slower, and it works in every container and on every file system.
-  const env = { ...process.env, STORAGE_DRIVER: 'vfs', BUILDAH_ISOLATION: 'chroot' };
-  const places = ['--root', join(storage, 'root'), '--runroot', join(storage, 'run')];
-  const child = spawn('buildah', [...places, ...args], { ...options, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = { ...process.env, BUILDAH_ISOLATION: 'chroot', STORAGE_DRIVER: storageDriver() };
+  const driver = join(storage, storageDriver());
+  const places = ['--storage-driver', storageDriver(), '--root', driver, '--runroot', `${driver}-run`];
+  const child = spawn('unshare', [...unshare, 'buildah', ...places, ...args], {
+    ...options,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   return new Promise((resolve, reject) => {
     let output = '';
     let words = '';
@@ -31,7 +37,23 @@ export function buildah(args: readonly string[], options: { cwd?: string } = {})
   });
 }
 
-/** Empties buildah's storage when it is larger than `limitMib`: every build leaves layers, and vfs holds each in full. */
+let knownDriver: 'overlay' | 'vfs' | undefined;
+
+/** overlay where the cache folder's file system carries it; else vfs, which holds each layer in full and takes far longer. */
+function storageDriver(): 'overlay' | 'vfs' {
+  if (knownDriver !== undefined) return knownDriver;
+  mkdirSync(storage, { recursive: true });
+  const probe = mkdtempSync(join(storage, 'probe-'));
+  const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => join(probe, name));
+  for (const folder of [lower, upper, work, merged]) mkdirSync(folder!);
+  const layers = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+  const mount = ['mount', '-t', 'overlay', 'overlay', '-o', layers, merged!];
+  knownDriver = spawnSync('unshare', [...unshare, ...mount]).status === 0 ? 'overlay' : 'vfs';
+  rmSync(probe, { recursive: true, force: true });
+  return knownDriver;
+}
+
+/** Empties buildah's storage when it is larger than `limitMib`: every build leaves layers. */
 export function limitStorage(limitMib: number): void {
   if (!existsSync(storage)) return;
   const sizeMib = Number(run(['du', '-sm', storage]).split('\t')[0]);
