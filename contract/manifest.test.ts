@@ -70,6 +70,7 @@ test('a bomb of aliases ends in an error', () => {
     Array.from({ length: 9 }, (_, i) => `l${i}: &l${i} [${i === 0 ? leaf : `*l${i - 1},`.repeat(9)}]`).join('\n');
   assert.match(readManifests(`${layers('x')}\n`).errors[0] ?? '', /alias/i);
   assert.match(readManifests(`${layers('')}\n`).errors[0] ?? '', /more than 100000 values/);
+  assert.match(readManifests(`[${'1,'.repeat(300_000)}]`).errors[0] ?? '', /more than 100000 values/);
 });
 
 test('no text makes the reader throw', () => {

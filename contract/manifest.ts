@@ -148,7 +148,7 @@ function isLargerThan(tree: unknown, most: number): boolean {
   for (let seen = 0; waiting.length > 0; seen++) {
     if (seen + waiting.length > most) return true;
     const value = waiting.pop();
-    if (typeof value === 'object' && value !== null) waiting.push(...Object.values(value));
+    if (typeof value === 'object' && value !== null) for (const child of Object.values(value)) waiting.push(child);
   }
   return false;
 }
