@@ -190,7 +190,8 @@ export class EventRecorder {
 
   async #sendAll(): Promise<void> {
     for (let series = this.#queue.shift(); series; series = this.#queue.shift()) {
-      await sleep(this.#clock, this.#bucket.take(), this.#stopping.signal);
+      const waitMs = this.#bucket.take();
+      if (waitMs > 0) await sleep(this.#clock, waitMs, this.#stopping.signal);
       if (this.#isClosed) return;
       await this.#send(series);
       series.isQueued = false;

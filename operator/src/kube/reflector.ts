@@ -207,7 +207,8 @@ export class Reflector<T extends KubeObject = KubeObject> {
   async #pause(error: unknown): Promise<void> {
     const askedMs = isKubeError(error) ? (error.retryAfterMs ?? 0) : 0;
     const delayMs = Math.max(this.#backoff.next(), askedMs);
-    if (error !== undefined) this.#log.warn({ err: error, delayMs }, 'list or watch failed, trying again');
+    if (error === undefined) this.#log.info({ delayMs }, 'watch ended at once, trying again');
+    else this.#log.warn({ err: error, delayMs }, 'list or watch failed, trying again');
     await sleep(this.#clock, delayMs, this.#stopping.signal);
   }
 

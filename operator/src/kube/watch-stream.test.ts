@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { FakeClock } from '../runtime/fake-clock.ts';
 import type { KubeClient } from './client.ts';
 import { FakeApiServer, silence, status, statusBody, until } from './fake-api-server.ts';

@@ -79,6 +79,7 @@ export class LeaderLease {
   #resolveAcquired: (isAcquired: boolean) => void = () => {};
   #resolveEnded: (end: LeaseEnd) => void = () => {};
   #running: Promise<void> | undefined;
+  #releasing: Promise<void> | undefined;
   #isLeader = false;
   /** When the last successful write was sent, on the monotonic clock. */
   #lastRenewMs = Number.NEGATIVE_INFINITY;
@@ -124,15 +125,25 @@ export class LeaderLease {
    * Gives the lease up, so that another can have it at once: call it after everything that writes has ended. Idempotent;
    * never rejects: an API server that does not answer means that the others wait for the lease to run out.
    */
-  async release(reason: string): Promise<void> {
-    const isFirst = !this.#isStopped;
+  release(reason: string): Promise<void> {
+    // Once lost there is nothing to give up, nor a call worth waiting for.
+    this.#releasing ??= this.#isStopped ? Promise.resolve() : this.#giveUp(reason);
+    return this.#releasing;
+  }
+
+  get #isStopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  async #giveUp(reason: string): Promise<void> {
     this.#stop();
     this.#resolveEnded({ kind: 'released' });
     this.#resolveAcquired(false);
+    // A write under way can still get the lease.
     await this.#running;
-    const held = this.#held;
     this.#setLeader(false);
-    if (!isFirst || !held) return;
+    const held = this.#held;
+    if (!held) return;
     this.#held = undefined;
     try {
       const now = microTime(this.#clock.nowMs());
@@ -142,10 +153,6 @@ export class LeaderLease {
     } catch (error) {
       this.#log.warn({ err: error, reason }, 'leader lease could not be given up, it will run out');
     }
-  }
-
-  get #isStopped(): boolean {
-    return this.#stopping.signal.aborted;
   }
 
   async #run(): Promise<void> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Backoff, exponential, jittered } from './backoff.ts';
 import { FakeClock } from './fake-clock.ts';
 import { TokenBucket } from './token-bucket.ts';
