@@ -5,8 +5,9 @@
 
 /** Label values of each label name. */
 export const METRIC_LABELS = {
-  protocol: ['rtmp', 'flv'],
-  /** Why a session ended. */
+  /** Of media; of connections `http` stands for every use of the HTTP port. */
+  protocol: ['rtmp', 'flv', 'http'],
+  /** Why an RTMP connection ended. */
   code: [
     'peer', // the other side closed
     'socket', // the network broke
@@ -26,6 +27,8 @@ export const METRIC_LABELS = {
     'codec-config',
     'http',
   ],
+  /** Class of an HTTP answer. */
+  status: ['2xx', '3xx', '4xx', '5xx'],
   /** Figures of the event loop's delay. */
   quantile: ['0.5', '0.99', '1'],
 } as const;
@@ -101,11 +104,17 @@ export const METRICS = {
     help: 'Connections refused because the node had as many as it may.',
     labels: [],
   },
-  sessionsEnded: {
-    name: 'livecluster_sessions_ended_total',
+  rtmpConnectionsEnded: {
+    name: 'livecluster_rtmp_connections_ended_total',
     type: 'counter',
-    help: 'Sessions that ended, by cause.',
-    labels: ['protocol', 'code'],
+    help: 'RTMP connections that ended, by cause.',
+    labels: ['code'],
+  },
+  httpResponses: {
+    name: 'livecluster_http_responses_total',
+    type: 'counter',
+    help: 'Answers of the HTTP port; an HTTP-FLV player counts when it has left.',
+    labels: ['status'],
   },
   receivedBytes: {
     name: 'livecluster_received_bytes_total',

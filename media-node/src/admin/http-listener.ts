@@ -3,9 +3,9 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { AdminRequestError } from './admin-error.ts';
 
-/** Where to listen; port 0 is any free one. */
+/** Where to listen; port 0 is any free one, no host every address. */
 export interface ListenAddress {
-  readonly host: string;
+  readonly host?: string | undefined;
   readonly port: number;
 }
 

@@ -66,15 +66,15 @@ test('streams are summed at a scrape, and what a dropped stream counted stays', 
 test('a count is taken once, and a gauge’s series goes when its sample goes', async (t) => {
   let samples: MetricSample[] = [
     { metric: 'pullsStarted', value: 3 },
-    { metric: 'sessionsEnded', labels: { protocol: 'rtmp', code: 'timeout' }, value: 2 },
+    { metric: 'rtmpConnectionsEnded', labels: { code: 'timeout' }, value: 2 },
     { metric: 'configInfo', labels: { hash: 'abc' }, value: 1 },
   ];
   const metrics = measure(t, { samples: () => samples });
   await metrics.render();
   let text = await metrics.render();
   assert.equal(value(text, 'livecluster_pulls_started_total'), 3);
-  assert.equal(value(text, 'livecluster_sessions_ended_total{protocol="rtmp",code="timeout"}'), 2);
-  assert.equal(value(text, 'livecluster_sessions_ended_total{protocol="flv",code="timeout"}'), 0);
+  assert.equal(value(text, 'livecluster_rtmp_connections_ended_total{code="timeout"}'), 2);
+  assert.equal(value(text, 'livecluster_rtmp_connections_ended_total{code="socket"}'), 0);
   assert.equal(value(text, 'livecluster_config_info{hash="abc"}'), 1);
   samples = [
     { metric: 'pullsStarted', value: 5 },

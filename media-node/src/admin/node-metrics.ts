@@ -38,6 +38,11 @@ const SUMMED = {
 } as const satisfies Partial<Record<keyof StreamStats, MetricName>>;
 const SUMMED_NAMES = Object.keys(SUMMED) as (keyof typeof SUMMED)[];
 
+/** The histogram measures from timer to timer: its own period is in every value. */
+const LAG_RESOLUTION_MS = 10;
+
+const MEDIA_PROTOCOLS = ['rtmp', 'flv'] as const satisfies readonly Protocol[];
+
 /** How often counts are taken from streams: well below the time after which the registry drops an idle one. */
 const SAMPLE_MS = 3_000;
 
@@ -53,7 +58,7 @@ export class NodeMetrics {
   readonly #taken = new WeakMap<MeasuredStream, StreamStats>();
   /** What the counters hold already of the samples, by metric and labels. */
   readonly #counted = new Map<string, number>();
-  readonly #lag = monitorEventLoopDelay({ resolution: 10 });
+  readonly #lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: NodeMetricsOptions) {
@@ -64,10 +69,9 @@ export class NodeMetrics {
       else this.#counters.set(key as MetricName, new Counter(configuration));
     }
     // A series exists from the start: a rate over its first event would miss it otherwise.
-    for (const protocol of METRIC_LABELS.protocol) {
-      this.#counter('connectionsAccepted').inc({ protocol }, 0);
-      for (const code of METRIC_LABELS.code) this.#counter('sessionsEnded').inc({ protocol, code }, 0);
-    }
+    for (const protocol of ['rtmp', 'http']) this.#counter('connectionsAccepted').inc({ protocol }, 0);
+    for (const code of METRIC_LABELS.code) this.#counter('rtmpConnectionsEnded').inc({ code }, 0);
+    for (const status of METRIC_LABELS.status) this.#counter('httpResponses').inc({ status }, 0);
     if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
     this.#lag.enable();
     this.#timer = setInterval(() => this.#sampleStreams(), SAMPLE_MS);
@@ -107,12 +111,12 @@ export class NodeMetrics {
       }
       if (stream.publisher !== undefined) withSource += 1;
       if (stream.publisher?.kind === 'encoder') publishers[stream.publisher.protocol] += 1;
-      for (const protocol of METRIC_LABELS.protocol) players[protocol] += stats.viewers[protocol];
+      for (const protocol of MEDIA_PROTOCOLS) players[protocol] += stats.viewers[protocol];
       relays += stats.relays;
     }
     this.#gauge('streams').set(withSource);
     this.#gauge('relayPlayers').set(relays);
-    for (const protocol of METRIC_LABELS.protocol) {
+    for (const protocol of MEDIA_PROTOCOLS) {
       this.#gauge('publishers').set({ protocol }, publishers[protocol]);
       this.#gauge('players').set({ protocol }, players[protocol]);
     }
@@ -138,7 +142,8 @@ export class NodeMetrics {
     const gauge = this.#gauge('eventLoopLag');
     const isCounted = this.#lag.count > 0;
     for (const quantile of METRIC_LABELS.quantile) {
-      gauge.set({ quantile }, isCounted ? this.#lag.percentile(Number(quantile) * 100) / 1e9 : 0);
+      const seconds = this.#lag.percentile(Number(quantile) * 100) / 1e9 - LAG_RESOLUTION_MS / 1e3;
+      gauge.set({ quantile }, isCounted ? Math.max(0, seconds) : 0);
     }
     this.#lag.reset();
   }

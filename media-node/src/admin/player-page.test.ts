@@ -1,22 +1,21 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
+import { HttpServer } from '../http/http-server.ts';
+import { ConnectionLimit } from '../lib/connection-limit.ts';
 import { PLAYER_PATHS, PlayerPage } from './player-page.ts';
 
 async function serve(t: TestContext): Promise<string> {
-  const page = new PlayerPage({ rtmpPort: () => 1940, logger: pino({ level: 'silent' }) });
-  const server = createServer((request, response) => {
-    if (!page.handle(request, response)) response.writeHead(404).end();
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const page = new PlayerPage({ rtmpPort: () => 1940 });
+  const log = pino({ level: 'silent' });
+  const server = new HttpServer({ limit: new ConnectionLimit(100), log });
+  for (const path of PLAYER_PATHS) {
+    server.route('GET', path, ({ raw }, response) => page.serve(path, raw, response));
+  }
+  const port = await server.listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  return `http://127.0.0.1:${port}`;
 }
 
 test('every file that the page names is served, and it names no other host', async (t) => {
@@ -62,14 +61,7 @@ test('a file that the browser has is not sent again', async (t) => {
 
 test('other paths and methods are not the page’s', async (t) => {
   const url = await serve(t);
-  for (const path of [
-    '/player',
-    '/player/',
-    '/player/../index.html',
-    '/player/constructor',
-    '/live/demo.flv',
-    '/__proto__',
-  ]) {
+  for (const path of ['/player', '/player/../index.html', '/player/constructor', '/live/demo.flv', '/__proto__']) {
     assert.equal((await fetch(url + path)).status, 404, path);
   }
   assert.equal((await fetch(url, { method: 'POST' })).status, 405);

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
-import type { Logger } from 'pino';
 
 /** A file as it goes over the wire. */
 interface Asset {
@@ -50,7 +49,6 @@ const CONTENT_SECURITY_POLICY = [
 export interface PlayerPageOptions {
   /** The port that the page's addresses show; known once the node listens. */
   readonly rtmpPort: () => number;
-  readonly logger: Logger;
 }
 
 /** The page at `/` that plays a stream. Files are read at their first request and kept. */
@@ -62,26 +60,13 @@ export class PlayerPage {
     this.#options = options;
   }
 
-  /** Answers a request for one of {@link PLAYER_PATHS}; false, with nothing done, for any other path. */
-  handle(request: IncomingMessage, response: ServerResponse): boolean {
-    const path = (request.url ?? '/').replace(/[?#].*$/, '');
-    if (!Object.hasOwn(FILES, path)) return false;
-    this.#answer(path, request, response).catch((error: unknown) => {
+  /** Answers GET and HEAD for one of {@link PLAYER_PATHS}. Rejects only before anything was sent. */
+  async serve(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const asset = await this.#asset(path).catch((error: unknown) => {
+      // Tried anew at the next request: a file may be back.
       this.#assets.delete(path);
-      this.#options.logger.error({ err: error, path }, 'file of the player page cannot be served');
-      if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
-      response.end('The node lacks this file; its log says more.\n');
+      throw error;
     });
-    return true;
-  }
-
-  async #answer(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      response.writeHead(405, { allow: 'GET, HEAD', 'content-length': 0 });
-      response.end();
-      return;
-    }
-    const asset = await this.#asset(path);
     const zipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
     const headers: Record<string, string | number> = {
       'content-type': asset.contentType,

@@ -39,8 +39,12 @@ export async function readSecrets(folder: string): Promise<NodeSecrets> {
   if (!/^([0-9a-f]{2})+$/i.test(hex) || hex.length < MIN_KEY_DIGITS) {
     throw badSecret(folder, CONFIG_FILES.relayKey, `${MIN_KEY_DIGITS} or more hex digits, an even number of them`);
   }
-  if (!/^rediss?:\/\//.test(redisUrl.trim())) {
-    throw badSecret(folder, CONFIG_FILES.redisUrl, 'an address that begins with redis:// or rediss://');
+  if (!/^rediss?(\+cluster)?:\/\//.test(redisUrl.trim())) {
+    throw badSecret(
+      folder,
+      CONFIG_FILES.redisUrl,
+      'an address that begins with redis://, rediss://, redis+cluster:// or rediss+cluster://',
+    );
   }
   return { relayKey: Buffer.from(hex, 'hex'), redisUrl: redisUrl.trim() };
 }

@@ -69,6 +69,7 @@ test('a wrong configuration is refused with the field named, and the old one sta
     );
     assert.equal(store.hash, nodeConfigHash(config), what);
     assert.equal(store.rejected?.atMs, 1_234, what);
+    assert.equal(store.rejections, 1, what);
     assert.match(store.rejected.reason, message, what);
   }
 });

@@ -57,6 +57,7 @@ export class ConfigStore {
   #hash: string;
   #vhosts: VhostTable;
   #rejected: RejectedConfig | undefined;
+  #rejections = 0;
   /** Hash → when a push replaced it, oldest first. */
   readonly #replacedByPush = new Map<string, number>();
   readonly #listeners = new Set<ConfigListener>();
@@ -86,6 +87,11 @@ export class ConfigStore {
   /** Undefined once a later configuration was accepted. */
   get rejected(): RejectedConfig | undefined {
     return this.#rejected;
+  }
+
+  /** Configurations refused so far. */
+  get rejections(): number {
+    return this.#rejections;
   }
 
   /**
@@ -160,6 +166,7 @@ export class ConfigStore {
 
   /** Remembers that a configuration could not be taken, such as a file that could not be read. */
   reject(reason: string): void {
+    this.#rejections += 1;
     this.#rejected = { reason, atMs: this.#now() };
   }
 

@@ -1,0 +1,107 @@
+import type { NodeInfo } from './cluster/directory.ts';
+import { EdgeGate } from './cluster/edge-gate.ts';
+import { OriginGate } from './cluster/origin-gate.ts';
+import { originAddresses, PeerClient, PeerOriginFinder } from './cluster/peer-client.ts';
+import type { PeerAnswers } from './cluster/ports.ts';
+import { RelayManager } from './cluster/relay.ts';
+import type { ConfigStore } from './config/config-store.ts';
+import type { ListenerPorts, MediaNodeOptions } from './node.ts';
+import { RtmpPullClient, RtmpPushClient } from './protocols/rtmp/relay-clients.ts';
+import type { Gate } from './stream/gate.ts';
+import type { StreamRegistry } from './stream/stream-registry.ts';
+import type { Stream } from './stream/stream.ts';
+
+/** What a node has of its cluster: the part of node.ts's wiring that differs by role. */
+export interface ClusterSide {
+  readonly gate: Gate;
+  readonly peers: PeerAnswers;
+  /** Streams of encoders here that an origin carries: an edge's. */
+  handedOver(): Iterable<Stream>;
+  /** Enters the directory; resolves also when that is away. */
+  start(): Promise<void>;
+  stats(): ClusterStats;
+  /** Ends publishers, pulls and hand-overs and leaves the directory; idempotent. */
+  close(reason: string): Promise<void>;
+}
+
+/** Gauges and counts as the metrics want them. */
+export interface ClusterStats {
+  readonly pulls: number;
+  readonly pullsStarted: number;
+  readonly forwards: number;
+  readonly takeovers: number;
+  readonly directoryUp: boolean;
+  readonly directory: Readonly<Record<'claims' | 'fences' | 'heals' | 'malformed', number>>;
+}
+
+/** The parts of the node that the cluster's meet. */
+export interface ClusterEntry {
+  readonly options: MediaNodeOptions;
+  readonly version: string;
+  readonly nodeId: string;
+  readonly ports: ListenerPorts;
+  readonly config: ConfigStore;
+  readonly streams: StreamRegistry;
+  readonly load: () => number;
+}
+
+/** Wires the directory, the gate of the node's role and the relay. */
+export function enterCluster({ options, version, nodeId, ports, config, streams, load }: ClusterEntry): ClusterSide {
+  const { identity, logger, adminToken, relayKey } = options;
+  const node: NodeInfo = {
+    nodeId,
+    role: identity.role,
+    host: identity.host,
+    rtmpPort: ports.rtmp,
+    httpPort: ports.http,
+    adminPort: ports.admin,
+    ordinal: identity.ordinal,
+    software: version,
+  };
+  const directory = options.directory({ node, logger, load });
+  const probe = new PeerClient({ nodeId, token: adminToken });
+  const finder = new PeerOriginFinder({
+    nodeId,
+    client: probe,
+    addresses: originAddresses({
+      known: () => directory.knownNodes('origin'),
+      ...(options.originsDns !== undefined && { dns: options.originsDns }),
+    }),
+  });
+  const relayLog = logger.child({ protocol: 'relay' });
+  const relay = new RelayManager({
+    nodeId,
+    directory,
+    finder,
+    pullClient: new RtmpPullClient({ relayKey, log: relayLog }),
+    config,
+    logger,
+  });
+  streams.setDemand(relay);
+  const parts = { node, config, registry: streams, directory, probe, finder, logger };
+  const gate =
+    identity.role === 'origin'
+      ? new OriginGate(parts)
+      : new EdgeGate({ ...parts, pushClient: new RtmpPushClient({ relayKey, log: relayLog }) });
+  const origin = gate instanceof OriginGate ? gate : undefined;
+  const edge = gate instanceof EdgeGate ? gate : undefined;
+  return {
+    gate,
+    peers: gate,
+    handedOver: () => edge?.handedOver() ?? [],
+    start: () => directory.start(),
+    stats: () => ({
+      pulls: relay.counts.pullsActive,
+      pullsStarted: relay.counts.pullsStarted,
+      forwards: edge?.counts.pushesActive ?? 0,
+      takeovers: origin?.takeovers ?? 0,
+      directoryUp: directory.state === 'up',
+      directory: directory.counts,
+    }),
+    close: async (reason) => {
+      gate.close(reason);
+      relay.close(reason);
+      await directory.close(reason);
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import { enableCompileCache } from 'node:module';
+
+/*
+ * The media node's process: who it is by environment (contract/node-env.ts), what it does by the files of its
+ * configuration folder. SIGTERM drains and exits 0; SIGINT ends at once.
+ */
+
+// Before anything else is loaded; NODE_COMPILE_CACHE names the folder, which the image has filled.
+enableCompileCache();
+
+// What a start needs is loaded at once and in parallel, after the cache is there to speed it up.
+const [{ parseNodeEnv }, { switchedLogger }, folder, { createNode }, { createRedisDirectory }] = await Promise.all([
+  import('#contract/node-env.ts'),
+  import('./lib/switched-logger.ts'),
+  import('./config/config-folder.ts'),
+  import('./node.ts'),
+  import('./cluster/redis-directory.ts'),
+]);
+const { parseNodeConfig } = await import('./config/config-store.ts');
+
+const { logger, setLevel } = switchedLogger('info', { pod: process.env['LIVECLUSTER_POD_NAME'] });
+
+process.on('uncaughtException', (err, origin) => {
+  // A broken invariant: what state the process is in nobody knows, the kubelet starts a new one.
+  logger.fatal({ err, origin }, 'uncaught error, the process exits');
+  process.exit(1);
+});
+
+/** Log files and termination messages show this one line: what is wrong, where, and how to mend it. */
+function fail(error: unknown): never {
+  const { name, message, code } = error as Error & { code?: string };
+  const isForeseen = ['ConfigError', 'DirectoryError', 'NodeStartError'].includes(name) || code === undefined;
+  logger.fatal(isForeseen ? { code } : { err: error }, `the media node cannot start: ${message}`);
+  process.exit(1);
+}
+
+async function start(): Promise<void> {
+  const env = parseNodeEnv(process.env);
+  const dir = env.LIVECLUSTER_CONFIG_DIR;
+  const [configText, firstToken, secrets] = await Promise.all([
+    folder.readConfigText(dir),
+    folder.readAdminToken(dir),
+    folder.readSecrets(dir),
+  ]);
+  let token = firstToken;
+  const node = createNode({
+    identity: {
+      role: env.LIVECLUSTER_ROLE,
+      namespace: env.LIVECLUSTER_NAMESPACE,
+      cluster: env.LIVECLUSTER_CLUSTER,
+      podName: env.LIVECLUSTER_POD_NAME,
+      podUid: env.LIVECLUSTER_POD_UID,
+      host: env.LIVECLUSTER_POD_IP,
+      ordinal: ordinalOf(env.LIVECLUSTER_POD_NAME),
+    },
+    ports: {
+      rtmp: env.LIVECLUSTER_RTMP_PORT,
+      http: env.LIVECLUSTER_HTTP_PORT,
+      api: env.LIVECLUSTER_API_PORT,
+      admin: env.LIVECLUSTER_ADMIN_PORT,
+    },
+    config: parseNodeConfig(configText),
+    adminToken: () => token,
+    relayKey: secrets.relayKey,
+    directory: (request) =>
+      createRedisDirectory({
+        ...request,
+        url: secrets.redisUrl,
+        namespace: env.LIVECLUSTER_NAMESPACE,
+        cluster: env.LIVECLUSTER_CLUSTER,
+      }),
+    originsDns: { host: env.LIVECLUSTER_ORIGINS_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
+    logger,
+    setLogLevel: setLevel,
+    processMetrics: true,
+  });
+
+  let isStopping = false;
+  const stop = async (reason: string, isQuick: boolean): Promise<void> => {
+    if (isQuick) node.endSessions(reason);
+    if (isStopping) return;
+    isStopping = true;
+    if (!isQuick) await node.drain();
+    await node.close(reason);
+    process.exit(0);
+  };
+  process.on('SIGTERM', () => void stop('the pod is being stopped', false));
+  process.on('SIGINT', () => void stop('interrupted', true));
+
+  await node.start();
+
+  folder.pollText(() => folder.readConfigText(dir), configText, {
+    onText: (text) => {
+      try {
+        return node.config.offerFile(text) === 'stale';
+      } catch (error) {
+        const { message } = error as Error;
+        logger.error(
+          { file: `${dir}/config.json`, fault: message },
+          'configuration refused, the one before stays in force',
+        );
+        return false;
+      }
+    },
+    onError: (error) =>
+      logger.error({ fault: error.message }, 'configuration cannot be read, the one before stays in force'),
+  });
+  folder.pollText(() => folder.readAdminToken(dir), token, {
+    onText: (text) => {
+      token = text;
+      logger.info('admin token changed');
+    },
+    onError: (error) =>
+      logger.error({ fault: error.message }, 'admin token cannot be read, the one before stays in force'),
+  });
+}
+
+/** Number at the end of a StatefulSet pod's name; 0 where there is none. */
+function ordinalOf(podName: string): number {
+  return Number(/-(\d{1,6})$/.exec(podName)?.[1] ?? 0);
+}
+
+await start().catch(fail);

@@ -1,0 +1,371 @@
+import { readFileSync } from 'node:fs';
+import type { Logger } from 'pino';
+import type { NodeState, NodeStatus } from '#contract/admin-api.ts';
+import { newNodeId } from '#contract/directory-keys.ts';
+import type { MetricSample } from './admin/node-metrics.ts';
+import { NodeMetrics } from './admin/node-metrics.ts';
+import type { PORTS, Role } from '#contract/names.ts';
+import type { NodeConfig } from '#contract/node-config.ts';
+import { AdminServer } from './admin/admin-server.ts';
+import { ApiHandler, ApiServer, newApiIdentity } from './admin/api-server.ts';
+import { DrainGate } from './admin/drain-gate.ts';
+import { PLAYER_PATHS, PlayerPage } from './admin/player-page.ts';
+import type { Directory, NodeInfo } from './cluster/directory.ts';
+import { enterCluster } from './cluster-side.ts';
+import type { ClusterSide } from './cluster-side.ts';
+import { ConfigStore } from './config/config-store.ts';
+import { HttpServer } from './http/http-server.ts';
+import { ConnectionLimit } from './lib/connection-limit.ts';
+import { HttpFlv } from './protocols/http-flv/http-flv.ts';
+import { RelayVerifier } from './protocols/rtmp/relay-credential.ts';
+import { RtmpServer } from './protocols/rtmp/server.ts';
+import type { Stream } from './stream/stream.ts';
+import { StreamRegistry } from './stream/stream-registry.ts';
+
+/** The product's version, from the package that the program came in. */
+export const VERSION = (
+  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+/** The four listeners of a node. */
+export type Listener = keyof typeof PORTS;
+export type ListenerPorts = Readonly<Record<Listener, number>>;
+
+/** Who a node is; it stays so as long as it runs. */
+export interface NodeIdentity {
+  readonly role: Role;
+  readonly namespace: string;
+  readonly cluster: string;
+  readonly podName: string;
+  readonly podUid: string;
+  /** Address under which the other nodes reach it. */
+  readonly host: string;
+  readonly ordinal: number;
+}
+
+/** What a node tells whoever makes its directory. */
+export interface DirectoryRequest {
+  readonly node: NodeInfo;
+  readonly logger: Logger;
+  readonly load: () => number;
+}
+
+export interface MediaNodeOptions {
+  readonly identity: NodeIdentity;
+  /** 0 is any free port. */
+  readonly ports: ListenerPorts;
+  /** Address to listen on; default every one. */
+  readonly listenHost?: string;
+  readonly config: NodeConfig;
+  /** Bearer token of the admin port, here and of the other nodes; asked at each use. */
+  readonly adminToken: () => string;
+  /** The cluster's shared secret for relay connections. */
+  readonly relayKey: Buffer;
+  readonly directory: (request: DirectoryRequest) => Directory;
+  /** Headless Service of the origins, for when the directory is away; left out, only nodes seen there are known. */
+  readonly originsDns?: { readonly host: string; readonly adminPort: number };
+  readonly logger: Logger;
+  /** Told the configuration's log level, at the start and after each change. */
+  readonly setLogLevel?: (level: string) => void;
+  /** Adds the figures of the process to the metrics: for the one node of a process. */
+  readonly processMetrics: boolean;
+}
+
+/** A node that cannot start. */
+export class NodeStartError extends Error {
+  override readonly name = 'NodeStartError';
+  readonly code: 'port-taken' | 'cannot-listen';
+  readonly listener: Listener;
+  readonly port: number;
+  constructor(code: NodeStartError['code'], listener: Listener, port: number, options?: ErrorOptions) {
+    const reason =
+      code === 'port-taken' ? 'another program has it' : ((options?.cause as Error | undefined)?.message ?? '');
+    super(`cannot listen on port ${port} for ${listener}: ${reason}`, options);
+    this.code = code;
+    this.listener = listener;
+    this.port = port;
+  }
+}
+
+/** One media node: everything between its sockets. See docs/CLOSING.md for who closes whom. */
+export interface MediaNode {
+  readonly nodeId: string;
+  readonly state: NodeState;
+  readonly config: ConfigStore;
+  /** Opens the sockets and enters the directory; answers the ports. Rejects with NodeStartError. */
+  start(): Promise<ListenerPorts>;
+  status(): NodeStatus;
+  /**
+   * Takes no new session, and resolves when the last one has left; after `mostMs` (default: the configuration's drainMs)
+   * the rest is ended. The node stays up, not ready, until it is closed. Idempotent: a second call can only shorten it.
+   */
+  drain(mostMs?: number): Promise<void>;
+  /** Ends every session at once and takes no new one; the admin port stays. Idempotent. */
+  endSessions(reason: string): void;
+  /** Ends everything; idempotent. */
+  close(reason: string): Promise<void>;
+}
+
+export function createNode(options: MediaNodeOptions): MediaNode {
+  return new WiredNode(options);
+}
+
+/** How often a drain looks whether the last session has left. */
+const DRAIN_LOOK_MS = 50;
+
+class WiredNode implements MediaNode {
+  readonly nodeId: string;
+  readonly config: ConfigStore;
+  readonly #options: MediaNodeOptions;
+  readonly #log: Logger;
+  readonly #limit: ConnectionLimit;
+  readonly #streams = new StreamRegistry();
+  readonly #rtmp: RtmpServer;
+  readonly #http: HttpServer;
+  readonly #api: ApiServer;
+  readonly #admin: AdminServer;
+  readonly #metrics: NodeMetrics;
+  readonly #unsubscribe: () => void;
+  #state: NodeState = 'starting';
+  #side: ClusterSide | undefined;
+  #ports: ListenerPorts;
+  #drain: { readonly promise: Promise<void>; endMs: number } | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: MediaNodeOptions) {
+    const { identity, relayKey, logger } = options;
+    this.#options = options;
+    this.#ports = options.ports;
+    this.nodeId = newNodeId(identity.podUid);
+    this.config = new ConfigStore(options.config);
+    this.#log = logger;
+    this.#limit = new ConnectionLimit(this.config.config.maxConnections);
+    const gate = new DrainGate(
+      () => this.#side?.gate,
+      () => (this.#state === 'draining' || this.#state === 'closed' ? this.#state : 'open'),
+    );
+    this.#rtmp = new RtmpServer({
+      gate,
+      limit: this.#limit,
+      log: logger.child({ protocol: 'rtmp' }),
+      relayVerifier: new RelayVerifier(relayKey, this.nodeId),
+    });
+    this.#http = new HttpServer({
+      limit: this.#limit,
+      log: logger.child({ protocol: 'http' }),
+      allowOrigins: (host) => this.config.vhosts.find(host)?.security.cors.allowOrigins ?? ['*'],
+    });
+    const api = new ApiHandler(newApiIdentity(VERSION));
+    this.#route(gate, api);
+    this.#api = new ApiServer(api, logger);
+    this.#metrics = new NodeMetrics({
+      streams: () => this.#allStreams(),
+      samples: () => this.#samples(),
+      processMetrics: options.processMetrics,
+    });
+    this.#admin = new AdminServer({
+      node: {
+        status: () => this.status(),
+        notReady: () => (this.#state === 'ready' ? [] : [NOT_READY[this.#state]]),
+        drain: () => void this.drain(),
+        close: (reason) => this.endSessions(reason),
+      },
+      config: this.config,
+      peers: {
+        peerPublisher: (key) => this.#entered().peers.peerPublisher(key),
+        peerYield: (key, epoch, by) => this.#entered().peers.peerYield(key, epoch, by),
+      },
+      metrics: this.#metrics,
+      token: options.adminToken,
+      logger,
+    });
+    options.setLogLevel?.(this.config.config.logLevel);
+    this.#unsubscribe = this.config.subscribe((config) => {
+      this.#limit.max = config.maxConnections;
+      options.setLogLevel?.(config.logLevel);
+      logger.info({ hash: this.config.hash, vhosts: config.vhosts.length }, 'configuration in force');
+    });
+  }
+
+  get state(): NodeState {
+    return this.#state;
+  }
+
+  async start(): Promise<ListenerPorts> {
+    const host = this.#options.listenHost;
+    const { rtmp, http, api, admin } = this.#options.ports;
+    this.#ports = {
+      // The admin port first: while the rest comes up, probes learn what is awaited.
+      admin: await opened('admin', admin, this.#admin.listen({ host, port: admin })),
+      rtmp: await opened('rtmp', rtmp, this.#rtmp.listen(rtmp, host)),
+      http: await opened('http', http, this.#http.listen(http, host)),
+      api: await opened('api', api, this.#api.listen({ host, port: api })),
+    };
+    const side = enterCluster({
+      options: this.#options,
+      version: VERSION,
+      nodeId: this.nodeId,
+      ports: this.#ports,
+      config: this.config,
+      streams: this.#streams,
+      load: () => this.#sessions(),
+    });
+    this.#side = side;
+    await side.start();
+    if (this.#state === 'starting') this.#state = 'ready';
+    this.#log.info(
+      { nodeId: this.nodeId, version: VERSION, ...this.#ports, configHash: this.config.hash },
+      'media node ready',
+    );
+    return this.#ports;
+  }
+
+  status(): NodeStatus {
+    let streams = 0;
+    let viewers = 0;
+    for (const stream of this.#streams.streams()) {
+      if (stream.publisher?.kind === 'encoder') streams += 1;
+      const now = stream.stats().viewers;
+      viewers += now.rtmp + now.flv;
+    }
+    return {
+      nodeId: this.nodeId,
+      role: this.#options.identity.role,
+      state: this.#state,
+      software: VERSION,
+      config: { hash: this.config.hash, rejected: this.config.rejected ?? null },
+      sessions: this.#sessions(),
+      streams,
+      viewers,
+      pulls: this.#side?.stats().pulls ?? 0,
+    };
+  }
+
+  drain(mostMs: number = this.config.config.drainMs): Promise<void> {
+    const endMs = Date.now() + mostMs;
+    if (this.#drain !== undefined) {
+      this.#drain.endMs = Math.min(this.#drain.endMs, endMs);
+      return this.#drain.promise;
+    }
+    if (this.#state !== 'closed') this.#state = 'draining';
+    this.#log.info({ sessions: this.#sessions(), mostMs }, 'drain begins');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const drain = { promise, endMs };
+    this.#drain = drain;
+    const look = () => {
+      const left = this.#sessions();
+      const isOver = Date.now() >= drain.endMs;
+      if (left > 0 && !isOver && this.#state !== 'closed') return;
+      clearInterval(timer);
+      this.#log.info({ ended: left }, 'drain is over');
+      if (left > 0) this.endSessions('the node drains and its time is over');
+      resolve();
+    };
+    const timer = setInterval(look, DRAIN_LOOK_MS);
+    look();
+    return promise;
+  }
+
+  endSessions(reason: string): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#log.info({ reason, sessions: this.#sessions() }, 'every session ends');
+    this.#streams.close(reason);
+    this.#rtmp.close(reason);
+    this.#http.close();
+  }
+
+  close(reason: string): Promise<void> {
+    this.#closing ??= this.#close(reason);
+    return this.#closing;
+  }
+
+  async #close(reason: string): Promise<void> {
+    this.endSessions(reason);
+    this.#unsubscribe();
+    await this.#side?.close(reason);
+    await Promise.all([this.#api.close(), this.#admin.close()]);
+    this.#metrics.close();
+    this.#log.info({ reason }, 'media node closed');
+  }
+
+  #entered(): ClusterSide {
+    if (this.#side === undefined) throw new Error('the node has not entered its cluster yet');
+    return this.#side;
+  }
+
+  /** RTMP connections and HTTP-FLV players; idle HTTP connections are no sessions. */
+  #sessions(): number {
+    let sessions = this.#rtmp.sessions.size;
+    for (const stream of this.#streams.streams()) sessions += stream.stats().viewers.flv;
+    return sessions;
+  }
+
+  /** Those that viewers play, and those that encoders publish here for an origin. */
+  *#allStreams(): Iterable<Stream> {
+    yield* this.#streams.streams();
+    yield* this.#side?.handedOver() ?? [];
+  }
+
+  #route(gate: DrainGate, api: ApiHandler): void {
+    const page = new PlayerPage({ rtmpPort: () => this.#ports.rtmp });
+    for (const path of PLAYER_PATHS) {
+      this.#http.route('GET', path, ({ raw }, response) => page.serve(path, raw, response));
+    }
+    this.#http.route('*', '/api/*', ({ raw }, response) => api.handle(raw, response));
+    const flv = new HttpFlv({ gate, log: this.#log.child({ protocol: 'flv' }) });
+    this.#http.fallback((request, response) => flv.handle(request, response));
+  }
+
+  *#samples(): Iterable<MetricSample> {
+    const { role } = this.#options.identity;
+    yield { metric: 'info', labels: { role, version: VERSION }, value: 1 };
+    yield { metric: 'configInfo', labels: { hash: this.config.hash }, value: 1 };
+    yield { metric: 'configRejected', value: this.config.rejections };
+    yield { metric: 'ready', value: this.#state === 'ready' ? 1 : 0 };
+    yield { metric: 'draining', value: this.#state === 'draining' ? 1 : 0 };
+    const rtmp = this.#rtmp.stats();
+    const http = this.#http.stats();
+    const rtmpNow = this.#rtmp.sessions.size;
+    yield { metric: 'connections', labels: { protocol: 'rtmp' }, value: rtmpNow };
+    yield { metric: 'connections', labels: { protocol: 'http' }, value: Math.max(0, this.#limit.used - rtmpNow) };
+    yield { metric: 'connectionsAccepted', labels: { protocol: 'rtmp' }, value: rtmp.accepted };
+    yield { metric: 'connectionsAccepted', labels: { protocol: 'http' }, value: http.accepted };
+    yield { metric: 'connectionsRefused', value: this.#limit.refused };
+    for (const [code, value] of rtmp.ends) yield { metric: 'rtmpConnectionsEnded', labels: { code }, value };
+    const byClass = new Map<string, number>();
+    for (const [status, count] of http.statuses) {
+      const label = `${Math.floor(status / 100)}xx`;
+      byClass.set(label, (byClass.get(label) ?? 0) + count);
+    }
+    for (const [status, value] of byClass) yield { metric: 'httpResponses', labels: { status }, value };
+    const side = this.#side?.stats();
+    if (side === undefined) return;
+    yield { metric: 'pulls', value: side.pulls };
+    yield { metric: 'pullsStarted', value: side.pullsStarted };
+    yield { metric: 'forwards', value: side.forwards };
+    yield { metric: 'takeovers', value: side.takeovers };
+    yield { metric: 'claims', value: side.directory.claims };
+    yield { metric: 'fences', value: side.directory.fences };
+    yield { metric: 'directoryHeals', value: side.directory.heals };
+    yield { metric: 'directoryMalformed', value: side.directory.malformed };
+    yield { metric: 'directoryUp', value: side.directoryUp ? 1 : 0 };
+  }
+}
+
+const NOT_READY: Readonly<Record<NodeState, string>> = {
+  starting: 'the node is starting: it waits for its sockets and the first word of the directory',
+  ready: '',
+  draining: 'the node drains and takes no new session',
+  closed: 'the node has ended its sessions and is about to stop',
+};
+
+/** Waits for a listener; tells apart what its user can mend. */
+async function opened(listener: Listener, port: number, listening: Promise<number>): Promise<number> {
+  try {
+    return await listening;
+  } catch (cause) {
+    const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE';
+    throw new NodeStartError(isTaken ? 'port-taken' : 'cannot-listen', listener, port, { cause });
+  }
+}
