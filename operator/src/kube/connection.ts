@@ -29,6 +29,8 @@ export class Connection {
   #current: Promise<Credentials> | undefined;
   #readMs = 0;
   #dispatcher: Dispatcher | undefined;
+  /** When the dispatcher was made. */
+  #renewedMs = 0;
   #isClosed = false;
 
   constructor(config: KubeConfig, clock: Clock) {
@@ -53,11 +55,11 @@ export class Connection {
   }
 
   /**
-   * After a 401: takes credentials, and the TLS settings, anew. Returns whether a retry makes sense: false when those
-   * that failed were fresh already.
+   * After a 401: takes credentials, and the TLS settings, anew. Returns whether a retry makes sense: false when that was
+   * done just now already.
    */
   renew(): boolean {
-    if (this.#isClosed || this.#clock.monotonicMs() - this.#readMs < FRESH_MS) return false;
+    if (this.#isClosed || this.#clock.monotonicMs() - this.#renewedMs < FRESH_MS) return false;
     this.#current = undefined;
     // close() lets the watches that are running on it end by themselves.
     void this.#dispatcher?.close();
@@ -82,7 +84,10 @@ export class Connection {
     const options: RequestOptions = {};
     try {
       await this.#config.applyToHTTPSOptions(options);
-      if (!this.#isClosed) this.#dispatcher ??= this.#dispatcherFor(options);
+      if (!this.#dispatcher && !this.#isClosed) {
+        this.#dispatcher = this.#dispatcherFor(options);
+        this.#renewedMs = this.#clock.monotonicMs();
+      }
     } catch (cause) {
       throw new KubeError('unauthorized', `The kubeconfig's user or cluster can't be used: ${String(cause)}`, {
         cause,

@@ -43,8 +43,9 @@ test('a lease that is not there is created', async () => {
   server.next(json(lease('1'), 201));
   assert.deepEqual(await store.write(RECORD, undefined, CALL), { record: RECORD, version: '1' });
   const seen = server.requests[1];
-  assert.deepEqual([seen?.method, seen?.path], ['POST', PATH]);
-  assert.deepEqual((seen?.body as { spec: unknown }).spec, RECORD);
+  assert(seen);
+  assert.deepEqual([seen.method, seen.path], ['POST', PATH]);
+  assert.deepEqual((seen.body as { spec: unknown }).spec, RECORD);
 });
 
 test('a write is a PUT with the version that was read; what others put on the lease stays', async () => {

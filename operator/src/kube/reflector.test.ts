@@ -73,12 +73,8 @@ const seen = () => server.requests.map(({ query }) => (query['watch'] ? `watch $
 
 describe('keeping up', () => {
   test('the list fills the cache, the watch goes on from it, with bookmarks and 300 to 600 s', async () => {
-    let isSynced = false;
-    void reflector.hasSynced.then((value) => {
-      isSynced = value;
-    });
     const first = await start(pod('a', '1'), pod('b', '2'));
-    assert.equal(isSynced, true);
+    assert.equal(await reflector.hasSynced, true);
     assert.deepEqual(told, ['add a', 'add b']);
     assert.deepEqual(first.request.query, {
       watch: 'true',

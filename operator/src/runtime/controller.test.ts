@@ -75,7 +75,8 @@ test('keys enqueued before the start are worked on after it, and a second start 
   await settle();
   assert.equal(work.running.length, 4);
   while (work.running.length > 0) {
-    for (const one of [...work.running]) one.end();
+    const running = work.running.slice();
+    for (const one of running) one.end();
     await settle();
   }
 });
