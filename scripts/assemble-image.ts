@@ -89,8 +89,11 @@ function warmUp(app: string): void {
       throw new Error(`assemble-image: ${entry} does not load:\n${words}`);
     }
   }
+  // Node writes the files for their owner alone, and the image's files are root's.
+  const files = readdirSync(cache, { recursive: true, withFileTypes: true });
+  for (const file of files) chmodSync(join(file.parentPath, file.name), file.isDirectory() ? 0o755 : 0o644);
   chmodSync(cache, 0o755);
-  if (readdirSync(cache).length === 0) throw new Error(`assemble-image: Node wrote no compile cache into ${cache}`);
+  if (files.length === 0) throw new Error(`assemble-image: Node wrote no compile cache into ${cache}`);
 }
 
 /** Copies a file to the same path under `rootfs`, links followed. */

@@ -57,13 +57,13 @@ echo "system-packages: installing$missing"
 
 # Package scripts ask policy-rc.d before they start a service: 101 says no. A policy that the machine already has is put back after.
 policy=/usr/sbin/policy-rc.d
-kept=
+kept=$policy.before-livecluster
 restore() {
   rm -f "$policy"
-  [ -z "$kept" ] || mv "$kept" "$policy"
+  [ ! -e "$kept" ] || mv "$kept" "$policy"
 }
-if [ -e "$policy" ]; then
-  kept=$policy.before-livecluster
+# A run that was killed has left its own policy, and the machine's under the other name.
+if [ -e "$policy" ] && [ ! -e "$kept" ]; then
   mv "$policy" "$kept"
 fi
 trap restore EXIT

@@ -2,7 +2,9 @@
  * The network namespace in which the whole cluster runs, so that it touches nothing of the machine's own network and sends no packet
  * out of the machine.
  */
-import { existsSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { run } from './processes.ts';
 import { addresses, networkNamespacePath, rigName, veth } from './rig.ts';
 
@@ -33,6 +35,9 @@ export function makeNetns(): void {
 /** Removes the namespace with its links, routes and rules; its processes have to be gone. */
 export function removeNetns(): void {
   if (existsSync(networkNamespacePath)) run(['ip', 'netns', 'delete', rigName]);
+  // ip(8) mounts the folder on itself when it makes the first one, and leaves that.
+  const folder = dirname(networkNamespacePath);
+  if (existsSync(folder) && readdirSync(folder).length === 0) spawnSync('umount', [folder]);
 }
 
 if (import.meta.main) console.log(netnsPrefix.join(' '));
