@@ -85,7 +85,7 @@ function warmUp(app: string): void {
       killSignal: 'SIGTERM',
     });
     const words = `${result.stdout}${result.stderr}`;
-    if (/ERR_MODULE_NOT_FOUND|SyntaxError|ERR_UNSUPPORTED|ERR_UNKNOWN_FILE_EXTENSION/.test(words)) {
+    if (/MODULE_NOT_FOUND|SyntaxError|ERR_UNSUPPORTED|ERR_UNKNOWN_FILE_EXTENSION/.test(words)) {
       throw new Error(`assemble-image: ${entry} does not load:\n${words}`);
     }
   }

@@ -78,8 +78,8 @@ const STEPS: Record<string, () => Promise<Omit<Outcome, 'name' | 'seconds'>>> = 
 const GROUPS: Record<string, string[]> = { checks: ['types', 'lint', 'format', 'generated'] };
 
 function unitFiles(): string[] {
-  return ['contract', 'operator', 'media-node', 'local', 'scripts', 'charts', 'bench'].flatMap((folder) =>
-    testFiles(`${folder}/**/*.test.ts`),
+  return ['contract', 'operator', 'media-node', 'local', 'scripts', 'charts', 'bench', 'e2e/cluster'].flatMap(
+    (folder) => testFiles(`${folder}/**/*.test.ts`),
   );
 }
 

@@ -157,11 +157,11 @@ function attempt(argv: readonly string[]): string | undefined {
 async function until(what: string, daemons: readonly Daemon[], condition: () => boolean): Promise<void> {
   const deadline = Date.now() + STEP_LIMIT_MS;
   let failure: string | undefined;
-  for (const daemon of daemons) {
-    void daemon.ended.then((how) => {
-      failure ??= `${daemon.name} ended (${how}); the end of ${daemon.logPath}:\n${endOf(daemon.logPath)}`;
-    });
-  }
+  const watch = async ({ name, logPath, ended }: Daemon) => {
+    const how = await ended;
+    failure ??= `${name} ended (${how}); the end of ${logPath}:\n${endOf(logPath)}`;
+  };
+  for (const daemon of daemons) void watch(daemon);
   while (!condition()) {
     if (failure !== undefined) throw new RigError('COMPONENT_ENDED', `e2e: waiting for ${what}: ${failure}`);
     if (Date.now() > deadline) {

@@ -55,7 +55,7 @@ export function removeMounts(): void {
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '')
     .filter((path) => [stateFolder, runFolder].some((folder) => path.startsWith(`${folder}/`)));
-  for (const path of mountPoints.reverse()) run(['umount', '--lazy', path]);
+  for (const path of mountPoints.toReversed()) run(['umount', '--lazy', path]);
   if (!existsSync(madeRecord)) return;
   for (const path of readFileSync(madeRecord, 'utf8').split('\n').filter(Boolean)) {
     try {

@@ -141,7 +141,7 @@ export function startDaemon(name: string, argv: readonly string[], env: NodeJS.P
   closeSync(log);
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(error.message));
-    child.on('exit', (status, signal) => resolve(`${signal ?? `status ${status}`}`));
+    child.on('exit', (status, signal) => resolve(signal ?? `status ${status}`));
   });
   child.unref();
   return { name, pid: child.pid ?? 0, logPath, ended };

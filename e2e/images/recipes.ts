@@ -60,8 +60,16 @@ export function redisRecipe(): Recipe {
       addUser(root, 'redis', 999);
       mkdirSync(join(root, 'data'));
       await fromRoot(root, images.redis, [
-        ...['--user', '999:999', '--workingdir', '/data', '--port', '6379'],
-        ...['--env', 'PATH=/usr/local/bin:/usr/bin:/bin', '--cmd', 'redis-server'],
+        '--user',
+        '999:999',
+        '--workingdir',
+        '/data',
+        '--port',
+        '6379',
+        '--env',
+        'PATH=/usr/local/bin:/usr/bin:/bin',
+        '--cmd',
+        'redis-server',
       ]);
     },
   };
@@ -98,10 +106,23 @@ export function productRecipe(print: (line: string) => void): Recipe {
       writeFileSync(npmrc, npmSettings(), { mode: 0o600 });
       await buildah(
         [
-          ...['build', '--layers', '--pull-never', '--build-arg', `BASE=${base}`],
+          'build',
+          '--layers',
+          '--pull-never',
+          '--build-arg',
+          `BASE=${base}`,
           // The machine's npm settings come as a secret, its npm cache as a mount: neither gets into a layer.
-          ...['--secret', `id=npmrc,src=${npmrc}`, '--volume', `${npmCache}:${MOUNTED_NPM_CACHE}:rw`],
-          ...['--ignorefile', '.containerignore', '-f', 'Containerfile', '-t', images.livecluster, '.'],
+          '--secret',
+          `id=npmrc,src=${npmrc}`,
+          '--volume',
+          `${npmCache}:${MOUNTED_NPM_CACHE}:rw`,
+          '--ignorefile',
+          '.containerignore',
+          '-f',
+          'Containerfile',
+          '-t',
+          images.livecluster,
+          '.',
         ],
         { cwd: repository },
       );
