@@ -53,7 +53,13 @@ export class EdgeGate implements Gate, PeerAnswers {
     this.#private = new StreamRegistry({ maxStreams: MAX_HANDED_OVER, now });
     this.#context = {
       nodeId: options.node.nodeId,
-      ...{ directory, finder, probe, pushClient, startMs, recoverMs, now },
+      directory,
+      finder,
+      probe,
+      pushClient,
+      startMs,
+      recoverMs,
+      now,
       logger: this.#log,
       counts: this.counts,
     };

@@ -143,7 +143,9 @@ export class HandOver {
     this.#log.info({ targetNodeId: this.#target?.nodeId, code: end.code, error: end.message }, 'hand-over ended');
     if (this.#closedBecause !== undefined) return;
     try {
-      if (await this.#isTaken()) throw new GateError('busy', 'another publisher took its place');
+      // A crash looks like an orderly end; one that broke has the same publisher there until the origin notices.
+      if (end.code === 'ended' && (await this.#isTaken()))
+        throw new GateError('busy', 'another publisher took its place');
       await this.#connect({ untilMs: now() + recoverMs, retryBusy: true });
     } catch (error) {
       // A closed one is nobody's loss.

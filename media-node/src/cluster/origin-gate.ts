@@ -64,7 +64,7 @@ export class OriginGate implements Gate, PeerAnswers {
     const slot = this.#publications.enter(key, vhost.publish.takeover, onRevoked);
     let epoch: number | undefined;
     try {
-      epoch = await this.#claim.claim(key, vhost.publish.takeover);
+      epoch = await this.#claim.claim(slot, vhost.publish.takeover);
       if (this.#closedBecause !== undefined) slot.revoke(this.#closedBecause);
       slot.grant(epoch);
       const stream = this.#open(key);
@@ -88,9 +88,9 @@ export class OriginGate implements Gate, PeerAnswers {
   peerPublisher(key: StreamKey): PeerPublisher {
     const { nodeId, host, rtmpPort, adminPort } = this.#options.node;
     const slot = this.#publications.get(key);
-    // One that claims counts: two origins without a directory must not both find the stream free.
-    const published = slot !== undefined && slot.revokedBecause === undefined;
-    const epoch = published && slot.isLive ? (slot.epoch ?? null) : null;
+    // One that claims counts: its record may stand before its answer is here, and without a directory nobody else decides.
+    const published = slot !== undefined && slot.revokedBecause === undefined && !slot.isAside;
+    const epoch = slot?.isLive === true ? (slot.epoch ?? null) : null;
     return { version: 1, nodeId, host, rtmpPort, adminPort, published, epoch };
   }
 

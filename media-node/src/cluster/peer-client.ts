@@ -31,23 +31,29 @@ export class PeerClient implements PublisherProbe {
   }
 
   async ask(owner: OwnerRecord, key: StreamKey, timeoutMs: number): Promise<ProbeAnswer> {
-    return forOwner(await this.publisher(owner.host, owner.adminPort, key, timeoutMs), owner);
+    return forOwner(await this.publisher(owner, key, timeoutMs), owner);
   }
 
   async yield(owner: OwnerRecord, key: StreamKey, timeoutMs: number): Promise<ProbeAnswer> {
     const body: PeerYield = { version: 1, epoch: owner.epoch, by: this.#options.nodeId };
-    const url = peerUrl(owner.host, owner.adminPort, PEER_PATHS.yield, key);
-    return forOwner(await this.#request(url, timeoutMs, JSON.stringify(body)), owner);
+    const reply = await this.#request(owner, PEER_PATHS.yield, key, timeoutMs, JSON.stringify(body));
+    return forOwner(reply, owner);
   }
 
   /** What the node at an address says of a stream; 'refused' when nothing listens there. Never rejects. */
-  publisher(host: string, adminPort: number, key: StreamKey, timeoutMs: number): Promise<PeerReply> {
-    return this.#request(peerUrl(host, adminPort, PEER_PATHS.publisher, key), timeoutMs);
+  publisher(address: AdminAddress, key: StreamKey, timeoutMs: number): Promise<PeerReply> {
+    return this.#request(address, PEER_PATHS.publisher, key, timeoutMs);
   }
 
-  async #request(url: URL, timeoutMs: number, body?: string): Promise<PeerReply> {
+  async #request(
+    address: AdminAddress,
+    path: string,
+    key: StreamKey,
+    timeoutMs: number,
+    body?: string,
+  ): Promise<PeerReply> {
     try {
-      const response = await fetch(url, {
+      const response = await fetch(peerUrl(address, path, key), {
         method: body === undefined ? 'GET' : 'POST',
         headers: {
           authorization: `Bearer ${this.#options.token()}`,
@@ -75,15 +81,15 @@ function forOwner(reply: PeerReply, owner: OwnerRecord): ProbeAnswer {
   return { kind: 'yes', owner: reply.epoch === null ? owner : { ...owner, epoch: reply.epoch } };
 }
 
-/** A claim under way has no epoch yet; it counts as an owner that every other outranks. */
 function ownerOf(reply: PeerPublisher): OwnerRecord | undefined {
-  if (!reply.published) return undefined;
+  if (!reply.published || reply.epoch === null) return undefined;
   const { nodeId, host, rtmpPort, adminPort, epoch } = reply;
-  return { nodeId, host, rtmpPort, adminPort, epoch: epoch ?? 1 };
+  return { nodeId, host, rtmpPort, adminPort, epoch };
 }
 
-function peerUrl(host: string, port: number, path: string, key: StreamKey): URL {
-  const url = new URL(`http://${isIPv6(host) ? `[${host}]` : host}:${port}${path}`);
+/** Throws TypeError for a host that no URL can have. */
+function peerUrl({ host, adminPort }: AdminAddress, path: string, key: StreamKey): URL {
+  const url = new URL(`http://${isIPv6(host) ? `[${host}]` : host}:${adminPort}${path}`);
   url.search = new URLSearchParams({ vhost: key.vhost, app: key.app, stream: key.stream }).toString();
   return url;
 }
@@ -172,12 +178,13 @@ export class PeerOriginFinder implements OriginFinder {
     const known = await addresses().catch(() => []);
     const distinct = new Map(known.map((each) => [`${each.host} ${each.adminPort}`, each]));
     const asked = [...distinct.values()].slice(0, maxOrigins);
-    const replies = await Promise.all(asked.map(({ host, adminPort }) => this.#askOne(host, adminPort, key)));
+    const replies = await Promise.all(asked.map((address) => this.#askOne(address, key)));
     const answers = replies.filter((reply) => typeof reply === 'object').filter((reply) => reply.nodeId !== nodeId);
     const owners = answers.map(ownerOf).filter((owner) => owner !== undefined);
     const reachable = new Map(answers.map((answer) => [answer.nodeId, answer]));
     return {
       owner: owners.reduce<OwnerRecord | undefined>((a, b) => (a === undefined || outranks(b, a) ? b : a), undefined),
+      isClaiming: answers.some(({ published, epoch }) => published && epoch === null),
       reachable: [...reachable.values()].map((each) => ({
         nodeId: each.nodeId,
         host: each.host,
@@ -186,9 +193,9 @@ export class PeerOriginFinder implements OriginFinder {
     };
   }
 
-  #askOne(host: string, adminPort: number, key: StreamKey): Promise<PeerReply> {
+  #askOne(address: AdminAddress, key: StreamKey): Promise<PeerReply> {
     const { client, timeoutMs } = this.#options;
-    return this.#limiter.run(() => client.publisher(host, adminPort, key, timeoutMs));
+    return this.#limiter.run(() => client.publisher(address, key, timeoutMs));
   }
 }
 

@@ -82,6 +82,8 @@ export interface PublisherProbe {
 export interface OriginsAnswer {
   /** Who has the stream's publisher: of several the one with the highest epoch, then node id. Never this node. */
   readonly owner: OwnerRecord | undefined;
+  /** An origin is claiming it for a publisher just now. */
+  readonly isClaiming: boolean;
   /** Origins that answered, this one left out. */
   readonly reachable: readonly RelayTarget[];
 }

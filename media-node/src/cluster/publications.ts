@@ -5,6 +5,8 @@ import type { StreamKey } from '../stream/stream-key.ts';
 /** One publisher's place on this node, from the moment it asks until it is gone. */
 export class PublicationSlot {
   readonly key: StreamKey;
+  /** Not asking for the stream right now, so that another may have it; see StreamClaim. */
+  isAside = false;
   readonly #onRevoked: (reason: string) => void;
   readonly #leave: (slot: PublicationSlot) => void;
   #revokedBecause: string | undefined;

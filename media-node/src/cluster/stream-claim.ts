@@ -20,8 +20,16 @@ export interface StreamClaimOptions {
 const ASK_TIMEOUT_MS = 400;
 /** Between questions to a silent owner. */
 const ASK_AGAIN_MS = 100;
+/** Two that ask the origins for one stream at once both step aside for a random time up to this. */
+const STEP_ASIDE_MS = 300;
 /** Others may claim in between; past this many the stream is simply busy. */
 const MAX_TRIES = 5;
+
+/** Who wants a stream; the other origins hear of it unless it steps aside. */
+export interface Contender {
+  readonly key: StreamKey;
+  isAside: boolean;
+}
 
 /** Gets streams for this origin: from nobody, from owners that have gone, or from those that must yield. */
 export class StreamClaim {
@@ -34,22 +42,25 @@ export class StreamClaim {
   }
 
   /** Resolves with the claim's epoch. Rejects with GateError `busy`, `denied` (no usable name) or `unavailable`. */
-  async claim(key: StreamKey, takeover: 'Reject' | 'Replace'): Promise<number> {
+  async claim(contender: Contender, takeover: 'Reject' | 'Replace'): Promise<number> {
     try {
-      return await this.#claim(key, takeover);
+      return await this.#claim(contender, takeover);
     } catch (cause) {
       if (!(cause instanceof DirectoryError)) throw cause;
       throw new GateError(cause.code === 'bad-name' ? 'denied' : 'unavailable', cause.message, { cause });
+    } finally {
+      contender.isAside = false;
     }
   }
 
-  async #claim(key: StreamKey, takeover: 'Reject' | 'Replace'): Promise<number> {
+  async #claim(contender: Contender, takeover: 'Reject' | 'Replace'): Promise<number> {
     const { finder, logger, directory } = this.#options;
+    const { key } = contender;
     let options: ClaimOptions = {};
     let from: OwnerRecord | undefined;
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
       const result = await this.#ask(key, options);
-      if (result === 'away') return this.#claimAway(key, takeover);
+      if (result === 'away') return this.#claimAway(contender, takeover);
       switch (result.kind) {
         case 'ok': {
           if (from === undefined) logger.info({ ...key, epoch: result.epoch }, 'stream claimed');
@@ -66,6 +77,7 @@ export class StreamClaim {
           break;
         }
         case 'unsettled': {
+          // Others that claim just now don't matter: the directory is there to decide between them.
           const { owner } = await finder.find(key, { fresh: true });
           if (owner !== undefined && owner.nodeId !== directory.nodeId) {
             from = owner;
@@ -89,10 +101,18 @@ export class StreamClaim {
   }
 
   /** The directory can't say who has the stream: the origins can. */
-  async #claimAway(key: StreamKey, takeover: 'Reject' | 'Replace'): Promise<number> {
+  async #claimAway(contender: Contender, takeover: 'Reject' | 'Replace'): Promise<number> {
     const { directory, finder, logger } = this.#options;
+    const { key } = contender;
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
-      const { owner } = await finder.find(key, { fresh: true });
+      // Before the question: of two that ask each other, at least one hears of the other.
+      contender.isAside = false;
+      const { owner, isClaiming } = await finder.find(key, { fresh: true });
+      if (isClaiming) {
+        contender.isAside = true;
+        await delay(Math.random() * STEP_ASIDE_MS);
+        continue;
+      }
       if (owner !== undefined) await this.#displace(key, owner, takeover);
       const result = await directory.claimAway(key);
       if (result.kind === 'ok') {

@@ -28,8 +28,6 @@ export class StreamPull {
   readonly #log: Logger;
   #session: RelaySession | undefined;
   #owner: OwnerRecord | undefined;
-  /** A claim heard of on the change channel that is newer than the pull's. */
-  #newerEpoch = 0;
   #timer: NodeJS.Timeout | undefined;
   #watch: NodeJS.Timeout | undefined;
   #isLooking = false;
@@ -57,21 +55,23 @@ export class StreamPull {
       return;
     }
     this.#isLooking = true;
-    void this.#context.locate(this.stream).then((owner) => {
-      this.#isLooking = false;
-      if (this.#isClosed) return;
-      const again = this.#lookAgain;
-      this.#lookAgain = false;
-      this.#found(owner);
-      if (again) this.look();
-    });
+    void this.#lookNow();
+  }
+
+  async #lookNow(): Promise<void> {
+    const owner = await this.#context.locate(this.stream);
+    this.#isLooking = false;
+    if (this.#isClosed) return;
+    const again = this.#lookAgain;
+    this.#lookAgain = false;
+    this.#found(owner);
+    if (again) this.look();
   }
 
   /** A claim of this stream was announced. */
   claimed(by: { readonly nodeId: string; readonly epoch: number }): void {
     if (by.nodeId === this.#context.nodeId) return;
     if (this.#session !== undefined && this.#owner !== undefined && !outranks(by, this.#owner)) return;
-    this.#newerEpoch = Math.max(this.#newerEpoch, by.epoch);
     this.#failures = 0;
     this.look();
   }
