@@ -193,6 +193,19 @@ describe('failures', () => {
     ['429 with a header', status(429, 'TooManyRequests', { 'retry-after': '7' }), 'throttled', { retryAfterMs: 7000 }],
     ['429 with details', status(429, 'x', {}, { retryAfterSeconds: 2 }), 'throttled', { retryAfterMs: 2000 }],
     ['500', status(500, 'InternalError'), 'unavailable', { status: 500 }],
+    [
+      'an apply of a field that the schema does not have',
+      json(
+        {
+          kind: 'Status',
+          code: 500,
+          message: 'failed to create typed patch object: .spec.x: field not declared in schema',
+        },
+        500,
+      ),
+      'invalid',
+      { status: 500 },
+    ],
     ['a 504 in HTML, as proxies send', (response) => response.writeHead(504).end('<html>'), 'unavailable'],
     ['200 in HTML', (response) => response.writeHead(200).end('<html>'), 'bad-response'],
     ['200 with nothing', (response) => response.writeHead(200).end(), 'bad-response'],

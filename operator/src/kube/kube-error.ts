@@ -1,6 +1,7 @@
 /**
  * Why a call failed. By HTTP status: bad-request 400, unauthorized 401, forbidden 403, not-found 404, conflict and
- * already-exists 409, gone 410, invalid 422, throttled 429, unavailable 5xx. Others: `unavailable` also when the server
+ * already-exists 409, gone 410, invalid 422 (and an apply of a field that the schema
+ * does not have), throttled 429, unavailable 5xx. Others: `unavailable` also when the server
  * can't be reached or the connection breaks; `timeout` our own deadline; `aborted` the caller's signal, or a closed
  * client; `bad-response` what came back is not what the API promises; `not-leader` a write stopped by the write guard.
  */
@@ -67,15 +68,18 @@ export function errorOfAnswer(where: string, status: number, body: unknown, retr
   const details = isRecord(answer['details']) ? answer['details'] : {};
   const seconds = details['retryAfterSeconds'];
   const waitMs = retryAfterMs ?? (typeof seconds === 'number' && seconds > 0 ? seconds * 1000 : undefined);
-  return new KubeError(codeOf(status, reason), `${where} failed with ${status} ${reason ?? ''}: ${said}`, {
+  const outcome = reason ? `${status} ${reason}` : String(status);
+  return new KubeError(codeOf(status, reason, said), `${where} failed with ${outcome}: ${said}`, {
     status,
     ...(reason === undefined ? {} : { reason }),
     ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
   });
 }
 
-function codeOf(status: number, reason: string | undefined): KubeErrorCode {
+function codeOf(status: number, reason: string | undefined, said: string): KubeErrorCode {
   if (reason === 'Expired' || reason === 'Gone') return 'gone';
+  // Server-side apply of a field that the schema does not have: a 500 (Kubernetes 1.34), which no retry mends.
+  if (status === 500 && said.includes('field not declared in schema')) return 'invalid';
   switch (status) {
     case 401:
       return 'unauthorized';
