@@ -41,7 +41,10 @@ export async function collectLogs(target: { kubeconfig: string; prefix: readonly
     if (!namespace || !pod || !/^[a-z0-9.-]+$/.test(pod)) continue;
     const log = (options: readonly string[]) => call(['-n', namespace, 'logs', pod, '--all-containers', ...options]);
     writeFileSync(join(artifactsFolder, `${namespace}_${pod}.log`), log([]));
-    writeFileSync(join(artifactsFolder, `${namespace}_${pod}.previous.log`), log(['--previous']));
+    const previous = log(['--previous']);
+    // Most containers never restarted and have none.
+    if (!previous.startsWith('e2e: '))
+      writeFileSync(join(artifactsFolder, `${namespace}_${pod}.previous.log`), previous);
   }
   return artifactsFolder;
 }
