@@ -16,7 +16,7 @@ export interface FrameEncoder {
   /** A decoder configuration in mid-stream: a late track, a changed one, or again after a skip. May be empty. */
   config(track: Track, dtsMs: number): Buffer;
   /** New metadata in mid-stream. May be empty. */
-  metadata(metadata: Metadata, dtsMs: number): Buffer;
+  metadata(metadata: Metadata): Buffer;
   /** One frame, as whole messages of the format. */
   encode(frame: Frame): Buffer;
 }

@@ -105,8 +105,8 @@ export class Output {
     this.#append(this.encoder.config(track, dtsMs));
   }
 
-  metadata(metadata: Metadata, dtsMs: number): void {
-    this.#append(this.encoder.metadata(metadata, dtsMs));
+  metadata(metadata: Metadata): void {
+    this.#append(this.encoder.metadata(metadata));
   }
 
   /** Nobody can join before the next key frame. */

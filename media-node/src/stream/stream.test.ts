@@ -269,7 +269,7 @@ describe('continuity', () => {
     ingest.metadata({ videocodecid: 12 });
     ingest.frame(video(500, true, other));
     flush.run();
-    assert.match(player.text, /K0 \[\{"videocodecid":12\} @0\] \[video hvcC @0\] K40 $/);
+    assert.match(player.text, /K0 \[\{"videocodecid":12\}\] \[video hvcC @0\] K40 $/);
   });
 
   test('who joins between two publishers waits for the next, never gets the old pictures', () => {

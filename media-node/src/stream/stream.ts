@@ -215,9 +215,9 @@ export class Stream implements Flushable {
     tracks: (tracks) => this.#setTracks(tracks),
     metadata: (metadata) => {
       this.#metadata = metadata;
-      const dtsMs = this.#timeline.lastMs;
-      if (dtsMs === undefined) return;
-      for (const output of this.#outputs) output.metadata(metadata, dtsMs);
+      // Before the first frame every player still waits for its header, which holds it.
+      if (this.#timeline.lastMs === undefined) return;
+      for (const output of this.#outputs) output.metadata(metadata);
       this.#requestFlush();
     },
     frame: (frame) => this.#frame(frame),

@@ -50,8 +50,8 @@ export class TextEncoder implements FrameEncoder {
   config(...[track, dtsMs]: Parameters<FrameEncoder['config']>): Buffer {
     return Buffer.from(`[${track.kind} ${track.config.toString()} @${dtsMs}] `);
   }
-  metadata(...[metadata, dtsMs]: Parameters<FrameEncoder['metadata']>): Buffer {
-    return Buffer.from(`[${JSON.stringify(metadata)} @${dtsMs}] `);
+  metadata(...[metadata]: Parameters<FrameEncoder['metadata']>): Buffer {
+    return Buffer.from(`[${JSON.stringify(metadata)}] `);
   }
   encode(frame: Frame): Buffer {
     this.encoded++;

@@ -13,7 +13,7 @@ export const FLV_ENCODER: FrameEncoder = {
     const has = (kind: Track['kind']): boolean => tracks.some((track) => track.kind === kind);
     return Buffer.concat([
       encodeFlvHeader(has('audio'), has('video')),
-      metadata === undefined ? EMPTY : encodeFlvMedia(flvMetadata(metadata, dtsMs)),
+      metadata === undefined ? EMPTY : FLV_ENCODER.metadata(metadata),
       ...tracks.map((track) => FLV_ENCODER.config(track, dtsMs)),
     ]);
   },
@@ -23,8 +23,9 @@ export const FLV_ENCODER: FrameEncoder = {
     return payload === undefined ? EMPTY : encodeFlvMedia(payload);
   },
 
-  metadata(metadata: Metadata, dtsMs: number): Buffer {
-    return encodeFlvMedia(flvMetadata(metadata, dtsMs));
+  /** At time 0 wherever it comes: ffmpeg takes metadata of any other time for a subtitle track. */
+  metadata(metadata: Metadata): Buffer {
+    return encodeFlvMedia(flvMetadata(metadata, 0));
   },
 
   encode(frame: Frame): Buffer {

@@ -21,7 +21,7 @@ export class RtmpEncoder implements FrameEncoder {
 
   header(tracks: readonly Track[], metadata: Metadata | undefined, dtsMs: number): Buffer {
     const parts = tracks.map((track) => this.config(track, dtsMs));
-    if (metadata !== undefined) parts.unshift(this.metadata(metadata, dtsMs));
+    if (metadata !== undefined) parts.unshift(this.metadata(metadata));
     return Buffer.concat(parts);
   }
 
@@ -30,8 +30,9 @@ export class RtmpEncoder implements FrameEncoder {
     return payload === undefined ? EMPTY : this.#encode(payload);
   }
 
-  metadata(metadata: Metadata, dtsMs: number): Buffer {
-    return this.#encode(flvMetadata(metadata, dtsMs));
+  /** At time 0 wherever it comes: ffmpeg takes metadata of any other time for a subtitle track. */
+  metadata(metadata: Metadata): Buffer {
+    return this.#encode(flvMetadata(metadata, 0));
   }
 
   encode(frame: Frame): Buffer {

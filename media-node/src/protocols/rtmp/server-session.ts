@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { AmfObject, AmfValue } from '../../formats/amf0.ts';
-import { encodeAmf0 } from '../../formats/amf0.ts';
 import { RTMP_OUT_CHUNK_SIZE } from '../../formats/rtmp-chunk-writer.ts';
 import type { RtmpCommand } from '../../formats/rtmp-command.ts';
 import { decodeCommand, encodeCommand } from '../../formats/rtmp-command.ts';
@@ -17,10 +16,8 @@ import {
 import { ServerHandshake } from '../../formats/rtmp-handshake.ts';
 import type { RtmpMessage } from '../../formats/rtmp-message.ts';
 import {
-  CSID_DATA,
   RTMP_COMMAND,
   RTMP_COMMAND_AMF3,
-  RTMP_DATA,
   RTMP_SET_PEER_BANDWIDTH,
   RTMP_USER_CONTROL,
   RTMP_WINDOW_ACK_SIZE,
@@ -250,11 +247,10 @@ export class ServerSession {
       throw new GateError('not-here', 'the stream ended while it was asked for');
     }
     this.#silence.stop();
+    // Not SRS's |RtmpSampleAccess and NetStream.Data.Start: only Flash read them, and ffmpeg makes a data track of them.
     this.#userControl(USER_STREAM_BEGIN);
     this.#status(status('status', 'NetStream.Play.Reset', 'Playing and resetting stream.'));
     this.#status(status('status', 'NetStream.Play.Start', 'Started playing stream.'));
-    this.#data('|RtmpSampleAccess', true, true);
-    this.#data('onStatus', { code: 'NetStream.Data.Start' });
     const player = new RtmpPlayer(
       this.#connection,
       { id: this.id, ip: this.ip, isRelay: this.#relay !== undefined, options: vhost.play },
@@ -350,10 +346,6 @@ export class ServerSession {
 
   #call(name: string, info: AmfObject): void {
     this.#connection.command(MEDIA_STREAM_ID, encodeCommand(name, 0, null, info));
-  }
-
-  #data(...values: readonly unknown[]): void {
-    this.#connection.message(RTMP_DATA, CSID_DATA, MEDIA_STREAM_ID, encodeAmf0(...values));
   }
 
   #userControl(event: number): void {
