@@ -41,3 +41,8 @@ export function readCorpus(file: string): BrokenInput[] {
       return { name, bytes: unhex(hex), message };
     });
 }
+
+/** The bytes of `corpus/<file>.txt`, which holds hexadecimal digits behind a comment that says how they were made. */
+export function readHexFile(file: string): Buffer {
+  return unhex(readFileSync(new URL(`corpus/${file}.txt`, import.meta.url), 'utf8'));
+}
