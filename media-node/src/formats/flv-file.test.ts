@@ -27,11 +27,11 @@ function read(pieces: readonly Buffer[], maxTagBytes?: number): Found[] {
 }
 
 test('header and tags have the bytes of the specification', () => {
-  assert.equal(encodeFlvHeader(true, true).toString('hex'), '464c560105000000' + '0900000000');
+  assert.equal(encodeFlvHeader(true, true).toString('hex'), '464c5601050000000900000000');
   assert.equal(encodeFlvHeader(false, true)[4], 1);
   assert.equal(encodeFlvHeader(true, false)[4], 4);
   const tag = encodeFlvTag(9, 0x01020304, unhex('1701'), unhex('aabb'));
-  assert.equal(tag.toString('hex'), '09000004' + '02030401' + '000000' + '1701aabb' + '0000000f');
+  assert.deepEqual(tag, unhex('09 000004 020304 01 000000 1701aabb 0000000f'));
   assert.equal(encodeFlvTag(8, 0x1_0000_0005, unhex('af')).toString('hex', 4, 8), '00000500', 'only 32 bits of time');
   assert.throws(() => encodeFlvTag(8, 0, Buffer.alloc(0x1000000)), RangeError);
 });
