@@ -156,6 +156,16 @@ new ChunkReader((message) => {
 }).push(publish);
 const amfCorpus = [...commands, ...readCorpus('amf').map(({ bytes }) => bytes)];
 const bodies = readCorpus('flv-bodies').map(({ bytes }) => bytes);
+const AVCC = '014d400dffe10019674d400deca0a8cf11360220000003002000000641e28532c001000568ebe3cb20';
+const CONFIGS = [`091700000000${AVCC}`, '08af001210'].map((hex) => Buffer.from(hex, 'hex'));
+const FRAMES = [
+  ...CONFIGS,
+  // H.264, E-RTMP behind ModEx, multitrack, AAC, Opus
+  ...['091701000028aabb', '0997020a0b0c0361766331aabb', '0996136176633101000001ee00000002aabb', '08af01aabb'].map(
+    (hex) => Buffer.from(hex, 'hex'),
+  ),
+  Buffer.from('08914f707573aabb', 'hex'),
+];
 
 const targets: readonly (readonly [
   string,
@@ -167,17 +177,13 @@ const targets: readonly (readonly [
   ['AMF', amfCorpus, (bytes) => readAmf(bytes)],
   [
     'tag bodies',
-    [...bodies, Buffer.from('091700000000014d400dffe10019674d400deca0a8cf1136', 'hex'), file.subarray(300, 700)],
+    // The type byte, then the body, as in the corpus; behind configurations, so that frames are reached.
+    [...bodies, ...FRAMES],
     (bytes) => {
       const sink = new Checks();
       const demuxer = new FlvDemuxer(sink, new StreamClock(), sink.nextId);
-      for (const type of [8, 9, 18]) {
-        try {
-          demuxer.push(type, 0, bytes);
-        } catch (error) {
-          if (!(error instanceof FormatError)) throw error;
-        }
-      }
+      for (const config of CONFIGS) demuxer.push(config[0]!, 0, config.subarray(1));
+      demuxer.push([8, 9, 18][(bytes[0] ?? 0) % 3]!, 0, bytes.subarray(1));
     },
   ],
   [
