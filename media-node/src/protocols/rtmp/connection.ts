@@ -29,6 +29,9 @@ const LINGER_MS = 2_000;
 /** TCP keep-alive finds players whose network vanished: they send nothing by themselves. */
 const KEEP_ALIVE_MS = 30_000;
 
+/** Unsent bytes at most: above what a player's queue may hold, so that it ends those who ask and never read. */
+const MAX_UNSENT_BYTES = 24 * 1024 * 1024;
+
 /** Either side's handshake. */
 export interface Handshake {
   push(input: Buffer): HandshakeStep;
@@ -95,7 +98,13 @@ export class RtmpConnection {
 
   /** Queues encoded messages; ignored after the end. */
   write(bytes: Buffer): void {
-    if (this.#end === undefined) this.socket.write(bytes);
+    if (this.#end !== undefined) return;
+    if (this.socket.writableLength > MAX_UNSENT_BYTES) {
+      this.#finish({ code: 'slow', message: 'the other side does not read what it is sent' });
+      this.socket.destroy();
+      return;
+    }
+    this.socket.write(bytes);
   }
 
   /** Sends a command's payload on a message stream. */

@@ -47,6 +47,23 @@ describe('ffmpeg publishes', () => {
     assertPlayable(packets);
   });
 
+  test('and comes again after it was killed: viewers keep their connections and see no step in time', async () => {
+    const url = `rtmp://127.0.0.1:${node.rtmpPort}/live/again`;
+    const stream = node.gate.registry.open({ vhost: '__defaultVhost__', app: 'live', stream: 'again' });
+    const probes = [probePackets(url, 6), probePackets(`http://127.0.0.1:${node.httpPort}/live/again.flv`, 6)];
+    for (let round = 1; round <= 2; round++) {
+      const again = publishTestPicture(url);
+      await until('its frames', () => stream.stats().framesIn > 150 * round);
+      if (round === 2) {
+        const results = await Promise.all(probes);
+        for (const { packets } of results) assertPlayable(packets);
+      }
+      again.stop();
+      await until('its end', () => stream.publisher === undefined);
+    }
+    assert.equal(stream.stats().seams, 1);
+  });
+
   test('and what it says about itself reaches the gate', () => {
     const asked = node.gate.asked.find(({ action }) => action === 'publish');
     assert.equal(asked?.session.param, '?token=secret');

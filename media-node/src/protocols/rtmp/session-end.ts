@@ -7,7 +7,16 @@ import type { FormatErrorCode } from '../../lib/format-error.ts';
  * fault of ours, logged with its stack.
  */
 export type SessionEndCode =
-  'peer' | 'socket' | 'timeout' | 'protocol' | 'refused' | 'unreachable' | 'closed' | 'internal' | FormatErrorCode;
+  | 'peer'
+  | 'socket'
+  | 'timeout'
+  | 'slow'
+  | 'protocol'
+  | 'refused'
+  | 'unreachable'
+  | 'closed'
+  | 'internal'
+  | FormatErrorCode;
 
 export interface SessionEnd {
   readonly code: SessionEndCode;
