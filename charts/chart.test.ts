@@ -62,3 +62,8 @@ test("ports and labels in the templates are the contract's", () => {
   assert.ok(policy.includes(`port: ${PORTS.admin}\n`), 'the operator reaches the admin port of media nodes');
   assert.ok(policy.includes(`${LABELS.partOf}: livecluster\n`), 'which it finds by their label');
 });
+
+test('the six lines of NOTES.txt are those of the example', () => {
+  const [, lines = ''] = /<<EOM\n(.*?) {2}EOM\n/s.exec(read('templates/NOTES.txt')) ?? [];
+  assert.equal(lines.replaceAll(/^ {2}/gm, ''), readFileSync(join(chart, '../../examples/livecluster.yaml'), 'utf8'));
+});

@@ -157,7 +157,7 @@ function operatorObjects(): Map<string, string> {
       });
       objects.set(
         `${basename(path)}, LiveCluster ${metadata.name}`,
-        made.map((object) => stringify(object, { aliasDuplicateObjects: false })).join('---\n'),
+        made.map((object) => stringify(object, { version: '1.1', aliasDuplicateObjects: false })).join('---\n'),
       );
     }
   }

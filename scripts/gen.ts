@@ -15,7 +15,9 @@ const check = process.argv.includes('--check');
 
 type Manifest = ReturnType<typeof customResourceDefinitions>[number]['manifest'];
 
-const yaml = (manifest: Manifest) => stringify(manifest, { lineWidth: 120, aliasDuplicateObjects: false });
+// kubectl and Helm read YAML 1.1, where a bare off is false.
+const yaml = (manifest: Manifest) =>
+  stringify(manifest, { version: '1.1', lineWidth: 120, aliasDuplicateObjects: false });
 
 /**
  * The CRD as a template: Helm never upgrades what lies in a chart's crds/ folder. Text that Helm would take for an action

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 
 /*
  * The corpus: right and wrong manifests in corpus/{valid,invalid}/*.yaml, one document each. zod (`make run`) and the API
- * server must give each the same verdict: corpus.test.ts asks the one, e2e/api-server.test.ts the other.
+ * server must give each the same verdict: corpus.test.ts asks the one, e2e/manifests.test.ts the other.
  *
  *   # expect: …    a part of the line that readManifests tells (invalid only; at least one)
  *   # server: …    a part of the API server's message, where ours is to reach the user there too

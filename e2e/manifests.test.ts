@@ -6,14 +6,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { corpus } from '../contract/crd/corpus.ts';
+import { readManifests } from '../contract/manifest.ts';
 import { GROUP_VERSION } from '../contract/names.ts';
+import { renderNodeConfig } from '../operator/src/desired/node-config.ts';
+import { desiredObjects } from '../operator/src/desired/objects.ts';
+import { embeddedRedisUrl } from '../operator/src/desired/redis-url.ts';
+import { keepOrMakeAuth } from '../operator/src/desired/secrets.ts';
 import { ensureTools } from './cluster/tools.ts';
 import { kubectl } from './lib/kubectl.ts';
 import { until } from './lib/until.ts';
 
 /*
- * A real API server takes the definitions as they are and judges every manifest of the corpus as zod does. Nothing is
- * stored but the definitions: each manifest is a server-side dry run.
+ * A real API server takes the definitions as they are, judges every manifest of the corpus as zod does, and takes what the
+ * operator makes of the right ones. Nothing is stored but the definitions: all else is a server-side dry run.
  */
 
 const crds = globSync(join(import.meta.dirname, '..', 'crds', '*.yaml')).sort();
@@ -104,4 +109,24 @@ test('kubectl reads every right manifest as the API server does', async () => {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+});
+
+test('the API server takes every object that the operator makes of the right LiveClusters', async () => {
+  const auth = keepOrMakeAuth(undefined, []);
+  const items = corpus()
+    .filter(({ valid }) => valid)
+    .flatMap(({ text }) => readManifests(text).liveClusters)
+    .flatMap(({ metadata, spec }) => {
+      const cluster = { metadata: { ...metadata, uid: '00000000-0000-4000-8000-000000000000' }, spec };
+      return desiredObjects({
+        cluster,
+        operator: { image: 'registry.example.com/livecluster:1', redisImage: 'redis:7', namespace: 'operators' },
+        auth,
+        configs: { origin: renderNodeConfig(cluster, 'origin', []), edge: renderNodeConfig(cluster, 'edge', []) },
+        redisUrl: embeddedRedisUrl(cluster, auth),
+      });
+    });
+  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+  const output = await kubectl(['create', '--dry-run=server', '--validate=strict', '-f', '-'], { input });
+  assert.equal(output.trim().split('\n').length, items.length);
 });
