@@ -1,0 +1,305 @@
+import type { LiveClusterStatus } from '#contract/crd/live-cluster.ts';
+import { CONFIG_FILES, LABELS, ROLES } from '#contract/names.ts';
+import type { Cluster, OperatorSettings } from '../desired/cluster.ts';
+import { names } from '../desired/names.ts';
+import { desiredObjects } from '../desired/objects.ts';
+import { embeddedRedisUrl, redisUrlFault } from '../desired/redis-url.ts';
+import { keepOrMakeAuth, secretText } from '../desired/secrets.ts';
+import type { AuthValues, SecretObject } from '../desired/secrets.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import { isKubeError } from '../kube/kube-error.ts';
+import type { KubeObject } from '../kube/object.ts';
+import { splitKey } from '../kube/object.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { ReconcileContext, ReconcileOutcome } from '../runtime/controller.ts';
+import { addressesOf } from './addresses.ts';
+import { isDeletedAlone, readLiveCluster } from './api-objects.ts';
+import type { LiveClusterObject, PodObject, ServiceObject, StatefulSetObject } from './api-objects.ts';
+import type { Applier } from './applier.ts';
+import { findCondition } from './conditions.ts';
+import type { ConfigRenderer, Rendered } from './config-renderer.ts';
+import type { Fleets } from './fleets.ts';
+import { liveClusterStatus, unreadableStatus } from './live-cluster-status.ts';
+import type { OperatorMetrics } from './operator-metrics.ts';
+import type { Enforcement } from './owned-objects.ts';
+import type { OwnedObjects } from './owned-objects.ts';
+import { fleetNodes, isLeaving, roleOf } from './pod-states.ts';
+import type { StatusWriter } from './status-writer.ts';
+import type { Watches } from './watches.ts';
+
+export interface LiveClusterReconcilerOptions {
+  readonly client: KubeClient;
+  readonly watches: Watches;
+  readonly operator: OperatorSettings;
+  readonly renderer: ConfigRenderer;
+  readonly fleets: Fleets;
+  readonly applier: Applier;
+  readonly owned: OwnedObjects;
+  readonly statuses: StatusWriter;
+  readonly events: EventRecorder;
+  readonly metrics: OperatorMetrics;
+  readonly clock: Clock;
+  /** The Vhosts of a cluster are to be looked at again. */
+  readonly onRendered: (key: string) => void;
+}
+
+/** A Secret that a LiveCluster refers to carries no label of ours, so no watch tells of its changes. */
+const REREAD_MS = 30_000;
+/** While something is on its way out. */
+const LOOK_AGAIN_MS = 1_000;
+/** How long pods of a deleted cluster may take to close before their grace period is cut. */
+const CLOSE_PATIENCE_MS = 5_000;
+
+/** Brings everything that a LiveCluster stands for to what it says, and its status to what is. */
+export class LiveClusterReconciler {
+  readonly #options: LiveClusterReconcilerOptions;
+  /** When the deletion of a cluster was first seen, on the monotonic clock. */
+  readonly #goneSinceMs = new Map<string, number>();
+  /** What the status of a cluster's Vhosts was last made from, beside the nodes' reports. */
+  readonly #vhostBasis = new Map<string, string>();
+
+  constructor(options: LiveClusterReconcilerOptions) {
+    this.#options = options;
+  }
+
+  async reconcile(key: string, context: ReconcileContext): Promise<ReconcileOutcome | void> {
+    const { watches, statuses, clock, fleets } = this.#options;
+    const cached = watches.get<LiveClusterObject>('LiveCluster', key);
+    if (!cached) return await this.#gone(key, context);
+    if (cached.metadata.deletionTimestamp) {
+      if (isDeletedAlone(cached)) {
+        fleets.abandon(key);
+        return;
+      }
+      return await this.#gone(key, context);
+    }
+    this.#goneSinceMs.delete(key);
+    const object = statuses.newest(cached);
+    const read = readLiveCluster(cached);
+    if ('fault' in read) {
+      context.log.error({ fault: read.fault }, 'a LiveCluster could not be read');
+      const { generation } = cached.metadata;
+      await this.#writeStatus(object, unreadableStatus(read.fault, object.status, generation, clock.nowMs()));
+      return;
+    }
+    return await this.#live(key, object, read.value, context);
+  }
+
+  async #live(
+    key: string,
+    object: LiveClusterObject,
+    cluster: Cluster,
+    context: ReconcileContext,
+  ): Promise<ReconcileOutcome | void> {
+    const { operator, renderer, owned, fleets, onRendered } = this.#options;
+    const rendered = renderer.render(key);
+    // The LiveCluster changed between two looks at the cache: its event brings the key back.
+    if (!rendered) return;
+    const { auth, copies } = await this.#auth(cluster);
+    const redis = await this.#redis(cluster, auth, copies);
+
+    // Nodes get a changed configuration at once; the Secret, which takes a minute to reach them, is for the next start.
+    const pods = this.#pods(key);
+    fleets.setTarget(key, cluster.metadata.uid, {
+      nodes: fleetNodes(pods),
+      token: auth.adminToken,
+      configs: rendered.configs,
+    });
+    const basis = JSON.stringify([rendered.wantedHashes, pods.map((pod) => [pod.metadata.uid, isLeaving(pod)])]);
+    if (this.#vhostBasis.get(key) !== basis) {
+      this.#vhostBasis.set(key, basis);
+      onRendered(key);
+    }
+
+    const configs = { origin: rendered.configs.origin.config, edge: rendered.configs.edge.config };
+    const wishes = desiredObjects({ cluster, operator, auth, configs, redisUrl: redis.url });
+    // While the Redis is in doubt nothing is thrown away: what runs goes on with the one it has.
+    const enforcement = await owned.enforce(cluster, wishes, redis.fault === undefined, context.log);
+    if (context.signal.aborted) return;
+    this.#tell(object, enforcement);
+    await this.#writeStatus(object, this.#status(key, object, cluster, rendered, enforcement, redis.fault));
+    // Back with a growing delay. Only now: the status has said why.
+    if (enforcement.errors.length > 0) throw enforcement.errors[0];
+    if (enforcement.isWaiting) return { requeueAfterMs: LOOK_AGAIN_MS };
+    if (cluster.spec.redis.mode === 'External') return { requeueAfterMs: REREAD_MS };
+  }
+
+  /** The random values of a cluster, and the config Secrets that hold copies of them. */
+  async #auth(cluster: Cluster): Promise<{ auth: AuthValues; copies: readonly (SecretObject | undefined)[] }> {
+    const { name, namespace } = cluster.metadata;
+    const [kept, ...copies] = await Promise.all(
+      [names.auth(name), ...ROLES.map((role) => names.config(name, role))].map((secret) =>
+        this.#ownSecret(cluster, namespace, secret),
+      ),
+    );
+    return { auth: keepOrMakeAuth(kept, copies), copies };
+  }
+
+  /** A Secret by our name; read when the cache lacks it, because new values in its place would lock the nodes out. */
+  async #ownSecret(cluster: Cluster, namespace: string, name: string): Promise<SecretObject | undefined> {
+    const { watches, client } = this.#options;
+    const secret =
+      watches.get<SecretObject>('Secret', `${namespace}/${name}`) ??
+      (await client.find<SecretObject>({ apiVersion: 'v1', kind: 'Secret', namespace, name }));
+    const owner = secret?.metadata.ownerReferences?.find((each) => each.controller);
+    // Values of a former cluster of this name are not taken over: its pods may still be there.
+    return owner && owner.uid !== cluster.metadata.uid ? undefined : secret;
+  }
+
+  /** The URL for the nodes; on a fault the one that they have, if they have one. */
+  async #redis(
+    cluster: Cluster,
+    auth: AuthValues,
+    copies: readonly (SecretObject | undefined)[],
+  ): Promise<{ url: string | undefined; fault: string | undefined }> {
+    const { spec, metadata } = cluster;
+    const ref = spec.redis.external?.urlSecretRef;
+    if (spec.redis.mode === 'Embedded' || !ref) return { url: embeddedRedisUrl(cluster, auth), fault: undefined };
+    const { namespace } = metadata;
+    const secret = await this.#options.client.find<SecretObject>({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      namespace,
+      name: ref.name,
+    });
+    const text = secretText(secret, ref.key)?.trim();
+    const field = 'spec.redis.external.urlSecretRef';
+    let fault: string | undefined;
+    if (!secret) fault = `${field}: Secret ${ref.name} does not exist: create it in namespace ${namespace}`;
+    else if (text === undefined) fault = `${field}: Secret ${ref.name} has no key ${ref.key}: add it`;
+    else {
+      const wrong = redisUrlFault(text);
+      if (wrong !== undefined) fault = `${field}: the URL in Secret ${ref.name} can't be used: ${wrong}`;
+    }
+    if (fault === undefined) return { url: text, fault };
+    return { url: copies.map((copy) => secretText(copy, CONFIG_FILES.redisUrl)).find(Boolean), fault };
+  }
+
+  #status(
+    key: string,
+    object: LiveClusterObject,
+    cluster: Cluster,
+    rendered: Rendered,
+    { objects, faults }: Enforcement,
+    redisFault: string | undefined,
+  ): LiveClusterStatus {
+    const { fleets, clock, watches } = this.#options;
+    const { name, namespace } = cluster.metadata;
+    const newest = <T extends KubeObject>(kind: string, called: string) =>
+      (objects.get(`${kind}/${called}`) ?? watches.get(kind, `${namespace}/${called}`)) as T | undefined;
+    const set = (called: string) => newest<StatefulSetObject>('StatefulSet', called);
+    const service = (called: string) => newest<ServiceObject>('Service', called);
+    return liveClusterStatus({
+      cluster,
+      generation: object.metadata.generation,
+      previous: object.status,
+      nowMs: clock.nowMs(),
+      statefulSets: {
+        origin: set(names.role(name, 'origin')),
+        edge: set(names.role(name, 'edge')),
+        redis: set(names.redis(name)),
+      },
+      pods: this.#pods(key),
+      addresses: addressesOf(cluster, service(names.ingest(name)), service(names.playback(name))),
+      redisFault,
+      applyFaults: faults,
+      wantedHashes: rendered.wantedHashes,
+      reportOf: (podUid) => fleets.report(key, podUid),
+    });
+  }
+
+  async #writeStatus(object: LiveClusterObject, status: LiveClusterStatus): Promise<void> {
+    const { statuses, metrics, events } = this.#options;
+    const before = object.status;
+    await statuses.write(object, status);
+    const { name, namespace = '' } = object.metadata;
+    metrics.setReady(namespace, name, findCondition(status.conditions, 'Ready')?.status === 'True');
+    for (const type of ['Ready', 'Degraded'] as const) {
+      const [was, is] = [before, status].map((each) => findCondition(each?.conditions, type));
+      if (!is || was?.status === is.status) continue;
+      const isGood = (is.status === 'True') === (type === 'Ready');
+      // A new cluster is not ready and not degraded: no news.
+      if (!was && is.status === 'False') continue;
+      events.record(object, {
+        type: isGood ? 'Normal' : 'Warning',
+        reason: is.status === 'True' ? type : type === 'Ready' ? 'NotReady' : 'Recovered',
+        action: 'Reconcile',
+        note: is.message,
+      });
+    }
+  }
+
+  #tell(object: LiveClusterObject, { repaired, pruned }: Enforcement): void {
+    const { events, metrics } = this.#options;
+    for (const { object: wish, outcome } of repaired) {
+      metrics.repaired(wish.kind);
+      events.record(object, {
+        type: 'Warning',
+        reason: 'DriftRepaired',
+        action: 'Apply',
+        note:
+          outcome === 'remade'
+            ? `${wish.kind} ${wish.metadata.name} had been deleted and was made again`
+            : `${wish.kind} ${wish.metadata.name} had been edited and was set back; change the LiveCluster instead`,
+      });
+    }
+    for (const each of pruned) {
+      events.record(object, {
+        type: 'Normal',
+        reason: 'Pruned',
+        action: 'Delete',
+        note: `${each.kind} ${each.metadata.name} is not wanted any more and was deleted`,
+      });
+    }
+  }
+
+  /**
+   * The LiveCluster is gone, or on its way out. The garbage collector takes what it owned; its pods would drain for up
+   * to an hour, so they are told to close, and one that does not get through to is given a second.
+   */
+  async #gone(key: string, { log }: ReconcileContext): Promise<ReconcileOutcome | void> {
+    const { fleets, client, clock, applier, statuses, metrics } = this.#options;
+    fleets.closeNodes(key);
+    applier.forget(key);
+    statuses.forget(key);
+    this.#vhostBasis.delete(key);
+    const { namespace = '', name } = splitKey(key);
+    metrics.forget(namespace, name);
+    const pods = this.#pods(key).filter((pod) => roleOf(pod) !== undefined);
+    fleets.setClosingNodes(key, fleetNodes(pods));
+    // Not leaving and not ours to close: the LiveCluster was deleted without what it owned.
+    const isKept = !fleets.isClosing(key) && !pods.some(isLeaving);
+    if (pods.length === 0 || isKept) {
+      this.#goneSinceMs.delete(key);
+      return;
+    }
+    const sinceMs = this.#goneSinceMs.get(key) ?? clock.monotonicMs();
+    this.#goneSinceMs.set(key, sinceMs);
+    const isPatienceOver = clock.monotonicMs() - sinceMs >= CLOSE_PATIENCE_MS;
+    for (const pod of isPatienceOver ? pods.filter(isDraining) : []) {
+      const { uid = '' } = pod.metadata;
+      log.info({ pod: pod.metadata.name }, 'cutting the grace period of a pod of a deleted cluster');
+      try {
+        await client.delete(
+          { apiVersion: 'v1', kind: 'Pod', namespace, name: pod.metadata.name },
+          { gracePeriodSeconds: 1, preconditions: { uid } },
+        );
+      } catch (error) {
+        if (!isKubeError(error, 'not-found', 'conflict')) throw error;
+      }
+    }
+    return { requeueAfterMs: LOOK_AGAIN_MS };
+  }
+
+  /** Media pods and Redis's of the cluster with this key. */
+  #pods(key: string): PodObject[] {
+    const { namespace, name } = splitKey(key);
+    return this.#options.watches.list<PodObject>('Pod', { namespace, labels: { [LABELS.cluster]: name } });
+  }
+}
+
+/** On its way out, and with more time than it is to have. */
+function isDraining(pod: PodObject): boolean {
+  return isLeaving(pod) && (pod.metadata.deletionGracePeriodSeconds ?? 0) > 1;
+}
