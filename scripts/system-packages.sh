@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the project needs and this machine lacks. POSIX shell: it runs before Node 24 is here.
 #
-#   scripts/system-packages.sh GROUP...      groups: test e2e
+#   scripts/system-packages.sh GROUP...      groups: test e2e bench
 #
 # Root: installs what is missing. Anybody else: says what is missing and the command that mends it, and exits 1.
-# Starts no service: what a package would start (redis-server) stays off.
+# Starts no service: what a package would start (redis-server, nginx) stays off.
 set -eu
 
 packages_of() {
@@ -16,14 +16,16 @@ packages_of() {
       echo ffmpeg redis-server containerd runc containernetworking-plugins nftables iptables conntrack iproute2 \
         buildah openssl util-linux mount procps ca-certificates
       ;;
+    # The compiler of the benchmark's own tools, the peers it measures beside, and what pins, watches and feeds them.
+    bench) echo gcc libc6-dev libssl-dev nginx libnginx-mod-rtmp strace redis-server util-linux ffmpeg ;;
     *)
-      echo "system-packages: no group named '$1'; the groups are: test e2e" >&2
+      echo "system-packages: no group named '$1'; the groups are: test e2e bench" >&2
       exit 2
       ;;
   esac
 }
 
-[ $# -gt 0 ] || { echo 'usage: scripts/system-packages.sh GROUP...   (groups: test e2e)' >&2; exit 2; }
+[ $# -gt 0 ] || { echo 'usage: scripts/system-packages.sh GROUP...   (groups: test e2e bench)' >&2; exit 2; }
 
 wanted=
 for group in "$@"; do
