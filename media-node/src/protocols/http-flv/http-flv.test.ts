@@ -145,6 +145,23 @@ test('closing the stream ends the answer in order', async () => {
   await until('it to leave', () => stream?.playbacks().length === 0);
 });
 
+test('a viewer that never reads is skipped and its memory bounded, the others get everything', async () => {
+  const large = Buffer.concat([AVC_FRAME.subarray(0, 5), Buffer.from([0, 3, 0xd4, 0]), Buffer.alloc(251_904, 0x41)]);
+  const [reading, stalled] = [await get('/live/s.flv'), await get('/live/s.flv')];
+  stalled.response.pause();
+  const stream = node.gate.registry.get({ vhost: '__defaultVhost__', app: 'live', stream: 's' });
+  for (let count = 1; count <= 120; count++) {
+    const ms = 1_000 + count * 40;
+    encoder.send(RTMP_VIDEO, large, ms);
+    await until('the frame', () => reading.tags.at(-1)?.timestampMs === ms);
+    reading.tags.splice(0, reading.tags.length - 1);
+  }
+  assert.equal(stream?.stats().skips, 1);
+  const waiting = stream?.playbacks().map(({ player }) => player.writableLength) ?? [];
+  assert.ok(Math.max(...waiting) < 20 * 1024 * 1024, waiting.join());
+  for (const { response } of [reading, stalled]) response.destroy();
+});
+
 test('an old client without chunks gets the stream as well', async () => {
   const socket = connect(node.httpPort, '127.0.0.1', () => socket.write('GET /live/s.flv HTTP/1.0\r\n\r\n'));
   let answer = Buffer.alloc(0);
