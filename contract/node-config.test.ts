@@ -70,7 +70,7 @@ test('the hash is the same in whatever order the keys came', () => {
     if (value === null || typeof value !== 'object') return value;
     const entries = Object.entries(value).map(([key, child]) => [key, shuffled(child, seed)] as const);
     const turn = seed % entries.length;
-    return Object.fromEntries([...entries.slice(turn), ...entries.slice(0, turn)].reverse());
+    return Object.fromEntries([...entries.slice(turn), ...entries.slice(0, turn)].toReversed());
   };
   fc.assert(
     fc.property(fc.nat(100), (seed) => {

@@ -20,7 +20,7 @@ function nodes(schema: Schema, path = ''): { path: string; node: Schema; isField
       ? [{ child: schema.additionalProperties as Schema, at: `${path}{}`, isField: false }]
       : []),
   ];
-  return children.flatMap(({ child, at, isField }) => [{ path: at, node: child, isField }, ...nodes(child, at)]);
+  return children.flatMap(({ child, at, isField }) => [{ path: at, node: child, isField }].concat(nodes(child, at)));
 }
 
 const definitions = customResourceDefinitions().map(({ manifest }) => {
@@ -108,9 +108,10 @@ for (const { kind, schema, version } of definitions) {
 
   test(`${kind}: every rule says what is wrong and how to mend it`, () => {
     const rules = [{ path: '', node: schema }, ...nodes(schema)].flatMap(({ path, node }) =>
-      ((node['x-kubernetes-validations'] ?? []) as { rule: string; message: string }[]).map((rule) => ({
+      ((node['x-kubernetes-validations'] ?? []) as { rule: string; message: string }[]).map(({ rule, message }) => ({
         path,
-        ...rule,
+        rule,
+        message,
       })),
     );
     assert.ok(rules.length > 0);
