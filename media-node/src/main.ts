@@ -5,6 +5,11 @@ import { enableCompileCache } from 'node:module';
  * configuration folder. SIGTERM drains and exits 0; SIGINT ends at once.
  */
 
+// The first process of a container never gets a signal that it has no handler for: one that came while the modules load
+// would be lost, and the pod would stay for its whole grace period.
+const stopEarly = (): never => process.exit(0);
+process.on('SIGTERM', stopEarly);
+
 // Before anything else is loaded; NODE_COMPILE_CACHE names the folder, which the image has filled.
 enableCompileCache();
 
@@ -85,6 +90,7 @@ async function start(): Promise<void> {
     process.exit(0);
   };
   process.on('SIGTERM', () => void stop('the pod is being stopped', false));
+  process.off('SIGTERM', stopEarly);
   process.on('SIGINT', () => void stop('interrupted', true));
 
   await node.start();

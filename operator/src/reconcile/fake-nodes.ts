@@ -20,6 +20,8 @@ export interface FakeNode {
   statusCalls: number;
   pushes: number;
   closes: number;
+  drains: number;
+  state: 'ready' | 'draining';
 }
 
 /** For tests: the admin ports of all media pods, on one loopback server; `urlOf` gives the address of a pod's. */
@@ -65,6 +67,8 @@ export class FakeNodes {
         statusCalls: 0,
         pushes: 0,
         closes: 0,
+        drains: 0,
+        state: 'ready',
       });
     }
   }
@@ -85,7 +89,7 @@ export class FakeNodes {
     const report = {
       nodeId: `${node.podUid}.${'0'.repeat(16)}`,
       role: ROLES[0],
-      state: 'ready',
+      state: node.state,
       software: '0',
       config: { hash, rejected: null },
       sessions: node.streams + node.viewers,
@@ -103,6 +107,10 @@ export class FakeNodes {
         node.config = NodeConfig.parse(JSON.parse(Buffer.concat(parts).toString()));
         return void reply(200, { hash: nodeConfigHash(node.config), changed: true });
       }
+      case 'POST /drain':
+        node.drains += 1;
+        node.state = 'draining';
+        return void reply(202, { ...report, state: node.state });
       case 'POST /close':
         node.closes += 1;
         reply(202, report);

@@ -17,6 +17,8 @@ export interface FleetNode {
   readonly host: string;
   /** Whether Kubernetes calls it ready: a change is a reason to ask it at once. */
   readonly isReady: boolean;
+  /** Whether the pod is on its way out. */
+  readonly isLeaving: boolean;
 }
 
 /** A configuration with its nodeConfigHash. */
@@ -148,6 +150,8 @@ class NodeAgent {
   #running: Promise<void> | undefined;
   #wanted: { node: FleetNode; token: string; config: HashedConfig } | undefined;
   #isClosingNode = false;
+  /** Visits in a row that found a leaving node drained and still there. */
+  #idleVisits = 0;
   report: NodeReport | undefined;
 
   constructor(options: FleetOptions) {
@@ -163,7 +167,8 @@ class NodeAgent {
       before?.token === token &&
       before.config.hash === config.hash &&
       before.node.host === node.host &&
-      before.node.isReady === node.isReady;
+      before.node.isReady === node.isReady &&
+      before.node.isLeaving === node.isLeaving;
     if (!isSame) this.#wake();
     this.#running ??= this.#run();
   }
@@ -211,6 +216,7 @@ class NodeAgent {
         await this.#push(access, wanted.config);
       } else {
         await this.#ask(access, wanted.node);
+        if (wanted.node.isLeaving) await this.#seeOut(access);
         if (this.#mustPush(wanted.config.hash)) return 0;
       }
       this.#backoff.reset();
@@ -255,6 +261,23 @@ class NodeAgent {
     const rejected = this.report?.rejected;
     const hash = status.config.hash;
     this.#set({ status, hash, failures: 0, ...(rejected && rejected.hash !== hash ? { rejected } : {}) });
+  }
+
+  /**
+   * A node whose pod is being stopped drains by itself and ends: unless SIGTERM came before it listened for it, which the
+   * kubelet never repeats. What it should have done is then asked of it here.
+   */
+  async #seeOut(access: { host: string; token: string }): Promise<void> {
+    const { admin } = this.#options;
+    const { state, sessions } = this.report?.status ?? {};
+    if (state === 'ready') {
+      this.#idleVisits = 0;
+      await admin.drain(access);
+    } else if (state === 'draining' && sessions === 0) {
+      // By the next visit one that drains by itself is gone.
+      this.#idleVisits += 1;
+      if (this.#idleVisits > 1) await admin.closeNode(access);
+    }
   }
 
   #failed(node: FleetNode, error: unknown): void {

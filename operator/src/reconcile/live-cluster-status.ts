@@ -39,6 +39,7 @@ interface RoleCounts {
   readonly replicas: number;
   readonly ready: number;
   readonly updated: number;
+  readonly leaving: number;
   /** The StatefulSet's controller has not done yet what its spec says. */
   readonly isMoving: boolean;
 }
@@ -82,7 +83,7 @@ function countsOf(seen: LiveClusterObservation, role: Role): RoleCounts {
   const updated = Math.min(updatedReplicas, replicas);
   const leaving = seen.pods.filter((pod) => roleOf(pod) === role && isLeaving(pod)).length;
   const isMoving = !set || isStale || updated < wanted || replicas !== wanted || leaving > 0;
-  return { wanted, replicas, ready: readyReplicas, updated, isMoving };
+  return { wanted, replicas, ready: readyReplicas, updated, leaving, isMoving };
 }
 
 function draftConditions(seen: LiveClusterObservation, counts: Record<Role, RoleCounts>): ConditionDraft[] {
@@ -165,8 +166,9 @@ function draftConfig(seen: LiveClusterObservation): ConditionDraft {
 function draftProgressing(counts: Record<Role, RoleCounts>, config: ConditionDraft): ConditionDraft {
   const moving = ROLES.filter((role) => counts[role].isMoving || counts[role].ready < counts[role].wanted);
   const what = moving.map((role) => {
-    const { wanted, ready, updated, replicas } = counts[role];
-    return `${role}: ${replicas} pods, ${wanted} wanted, ${updated} up to date, ${ready} ready`;
+    const { wanted, ready, updated, replicas, leaving } = counts[role];
+    const out = leaving > 0 ? `, ${leaving} more on the way out` : '';
+    return `${role}: ${replicas} pods, ${wanted} wanted, ${updated} up to date, ${ready} ready${out}`;
   });
   const isPending = config.status !== 'True' && config.reason === 'Pending';
   return verdict(

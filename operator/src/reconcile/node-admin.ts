@@ -36,6 +36,8 @@ export interface NodeAdmin {
   status(access: NodeAccess): Promise<NodeStatus>;
   /** Puts a configuration in force; returns its hash. NodeAdminError `refused` when the node keeps the old one. */
   pushConfig(access: NodeAccess, config: NodeConfig): Promise<string>;
+  /** Takes no new session from here on. */
+  drain(access: NodeAccess): Promise<void>;
   /** Ends everything on the node at once. */
   closeNode(access: NodeAccess): Promise<void>;
   /** Cuts all connections. */
@@ -103,6 +105,7 @@ export function createNodeAdmin(urlOf: (host: string) => string = adminUrl): Nod
     status: (access) => call(access, 'GET', ADMIN_PATHS.status, NodeStatus),
     pushConfig: async (access, config) =>
       (await call(access, 'PUT', ADMIN_PATHS.config, ConfigPushed, JSON.stringify(config))).hash,
+    drain: async (access) => void (await call(access, 'POST', ADMIN_PATHS.drain, NodeStatus)),
     closeNode: async (access) => void (await call(access, 'POST', ADMIN_PATHS.close, NodeStatus)),
     close: () => dispatcher.destroy(),
   };

@@ -448,6 +448,22 @@ test('a pod of a deleted cluster that does not close has its grace period cut', 
   assert.ok(fake.writes.some((write) => write === 'DELETE /api/v1/namespaces/tv/pods/live-origin-0'));
 });
 
+test('a leaving pod that never heard the signal to stop is drained, and closed when its last session has left', async () => {
+  await readyCluster();
+  const leaving = node('live-edge-1');
+  leaving.viewers = 1;
+  fake.edit('Pod', 'live-edge-1', (object) => {
+    Object.assign(object['metadata'] as Json, { deletionTimestamp: '2026-01-02T00:00:00Z' });
+  });
+  await until(() => leaving.drains === 1, 'told to drain');
+  await quiet();
+  assert.equal(leaving.closes, 0, 'not while somebody watches');
+  leaving.viewers = 0;
+  await until(() => leaving.closes > 0, 'told to close');
+  assert.equal(leaving.drains, 1);
+  assert.equal(node('live-edge-0').drains, 0);
+});
+
 test('a LiveCluster deleted without what it owns leaves the pods running', async () => {
   await readyCluster();
   fake.edit('LiveCluster', 'live', (object) => {

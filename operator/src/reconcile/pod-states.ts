@@ -26,7 +26,8 @@ export function fleetNodes(pods: readonly PodObject[]): FleetNode[] {
     const host = pod.status?.podIP;
     const { name, uid } = pod.metadata;
     const isOver = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
-    return role && host && uid && !isOver ? [{ name, uid, role, host, isReady: isPodReady(pod) }] : [];
+    if (!role || !host || !uid || isOver) return [];
+    return [{ name, uid, role, host, isReady: isPodReady(pod), isLeaving: isLeaving(pod) }];
   });
 }
 
