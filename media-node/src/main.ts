@@ -31,6 +31,9 @@ process.on('uncaughtException', (err, origin) => {
   process.exit(1);
 });
 
+/** How long a node that was told to close waits for the signal to stop. */
+const CLOSED_SECONDS = 5;
+
 /** Log files and termination messages show this one line: what is wrong, where, and how to mend it. */
 function fail(error: unknown): never {
   const { name, message, code } = error as Error & { code?: string };
@@ -91,6 +94,14 @@ async function start(): Promise<void> {
   };
   process.on('SIGTERM', () => void stop('the pod is being stopped', false));
   process.off('SIGTERM', stopEarly);
+  // Told to close by the operator, its pod is about to be stopped. A signal lost before the first line above was run is
+  // never repeated by the kubelet: then it ends by itself.
+  let closedLooks = 0;
+  const closedTimer = setInterval(() => {
+    closedLooks = node.status().state === 'closed' ? closedLooks + 1 : 0;
+    if (closedLooks > CLOSED_SECONDS) void stop('closed, and no signal to stop came', true);
+  }, 1_000);
+  closedTimer.unref();
   process.on('SIGINT', () => void stop('interrupted', true));
 
   await node.start();
