@@ -29,7 +29,7 @@ test('whatever happens to nodes and store, a stream has one publisher in the end
       },
     },
     { renewMs: 40, leaseMs: 200, settleMs: 120, sweepMs: 50, staleMs: 400 },
-    { runs: 30, maxCommands: 40, limitMs: 20_000 },
+    { runs: 30, maxCommands: 40, limitMs: 12_000 },
   );
   t.diagnostic(JSON.stringify(figures));
 });
@@ -58,7 +58,7 @@ test('whatever happens to nodes and store, a stream has one publisher in the end
       },
     },
     { renewMs: 100, leaseMs: 500, settleMs: 1_200, sweepMs: 100, staleMs: 1_000 },
-    { runs: 8, maxCommands: 30, limitMs: 25_000 },
+    { runs: 8, maxCommands: 30, limitMs: 15_000 },
   );
   t.diagnostic(JSON.stringify(figures));
 });

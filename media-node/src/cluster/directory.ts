@@ -67,7 +67,7 @@ export type ClaimResult =
   | { readonly kind: 'ok'; readonly epoch: number }
   /** Another node has it; see Lookup.alive. */
   | ({ readonly kind: 'busy' } & Lookup)
-  /** No record, but the store came back or began a moment ago and may lack live streams: ask the origins first. */
+  /** The store came back or began a moment ago and may lack records of live streams: ask the origins first. */
   | { readonly kind: 'unsettled' };
 
 export type Change =

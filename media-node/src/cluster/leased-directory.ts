@@ -39,6 +39,8 @@ export interface LeasedDirectoryOptions {
   readonly sweepMs?: number;
   /** How long a node must have been without a lease before its records are swept. Default 30 s. */
   readonly staleMs?: number;
+  /** How long `start` waits for the first heartbeat's answer. Default 2 s. */
+  readonly startWaitMs?: number;
   readonly now?: () => number;
 }
 
@@ -107,6 +109,7 @@ export class LeasedDirectory implements Directory {
       settleMs: 3_000,
       sweepMs: 10_000,
       staleMs: 30_000,
+      startWaitMs: 2_000,
       now: Date.now,
       ...options,
     };
@@ -149,7 +152,7 @@ export class LeasedDirectory implements Directory {
     });
     this.#schedule(this.#options.renewMs);
     // A node without its directory still serves; it only must not wait for it for ever.
-    await Promise.race([first, delay(2_000, undefined, { ref: false })]);
+    await Promise.race([first, delay(this.#options.startWaitMs, undefined, { ref: false })]);
     if (this.#state === 'down' && !this.#closed) {
       this.#log.warn('directory is away at the start; going on without it and trying again');
     }
@@ -159,7 +162,9 @@ export class LeasedDirectory implements Directory {
     const field = this.#field(key);
     this.#assertUsable();
     const isSettled = this.#options.now() >= this.#unsettledUntilMs;
-    if (!isSettled && options.askedOrigins !== true && options.expected === undefined) {
+    if (!isSettled && options.askedOrigins !== true) {
+      // The record may be that of a dead node while the stream’s holder has not written its own yet.
+      if (options.expected !== undefined) return { kind: 'unsettled' };
       // Records may be missing, yet one that is there is worth more than asking around.
       const found = await this.lookup(key);
       if (found === undefined) return { kind: 'unsettled' };

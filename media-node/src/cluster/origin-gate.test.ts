@@ -167,6 +167,26 @@ test('without the directory a stream is granted when no other origin has it', as
   publication.close('done');
 });
 
+test('a store that came back incomplete takes no stream from an origin that has not written its record yet', async () => {
+  const { nodes, backend } = await origins(3);
+  const [late, other, dead] = [nodes[0]!, nodes[1]!, nodes[2]!];
+  await late.gate.publish(key, session(), ignore);
+  backend.setPartitioned(late.directory.nodeId, true);
+  backend.empty();
+  await until('the store is young', async () => (await other.directory.claim(key)).kind === 'unsettled');
+  await assert.rejects(other.gate.publish(key, session(), ignore), { code: 'busy' }, 'no record');
+
+  const second = { ...key, stream: 'second' };
+  await dead.gate.publish(second, session(), ignore);
+  backend.setAway(true);
+  dead.crash();
+  await late.gate.publish(second, session(), ignore);
+  backend.setAway(false);
+  await until('the other one is back', () => other.directory.state === 'up');
+  await assert.rejects(other.gate.publish(second, session(), ignore), { code: 'busy' }, 'the record of a dead node');
+  assert.equal(late.gate.publications, 2);
+});
+
 test('of many that publish at once without the directory one succeeds', async () => {
   const { nodes, backend } = await origins(3);
   backend.setAway(true);

@@ -53,14 +53,15 @@ export class StreamClaim {
     }
   }
 
-  async #claim(contender: Contender, takeover: 'Reject' | 'Replace'): Promise<number> {
+  async #claim(contender: Contender, takeover: 'Reject' | 'Replace', isFirstTry = true): Promise<number> {
     const { finder, logger, directory } = this.#options;
     const { key } = contender;
-    let options: ClaimOptions = {};
+    let askedOrigins = false;
+    let expected: { readonly nodeId: string; readonly epoch: number } | undefined;
     let from: OwnerRecord | undefined;
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
-      const result = await this.#ask(key, options);
-      if (result === 'away') return this.#claimAway(contender, takeover);
+      const result = await this.#ask(key, { askedOrigins, ...(expected === undefined ? {} : { expected }) });
+      if (result === 'away') return this.#claimAway(contender, takeover, isFirstTry);
       switch (result.kind) {
         case 'ok': {
           if (from === undefined) logger.info({ ...key, epoch: result.epoch }, 'stream claimed');
@@ -73,7 +74,7 @@ export class StreamClaim {
         case 'busy': {
           from = result.owner;
           await this.#displace(key, result.owner, takeover);
-          options = { expected: { nodeId: from.nodeId, epoch: from.epoch }, askedOrigins: true };
+          expected = { nodeId: from.nodeId, epoch: from.epoch };
           break;
         }
         case 'unsettled': {
@@ -83,7 +84,7 @@ export class StreamClaim {
             from = owner;
             await this.#displace(key, owner, takeover);
           }
-          options = { askedOrigins: true };
+          askedOrigins = true;
           break;
         }
       }
@@ -101,7 +102,7 @@ export class StreamClaim {
   }
 
   /** The directory can't say who has the stream: the origins can. */
-  async #claimAway(contender: Contender, takeover: 'Reject' | 'Replace'): Promise<number> {
+  async #claimAway(contender: Contender, takeover: 'Reject' | 'Replace', isFirstTry: boolean): Promise<number> {
     const { directory, finder, logger } = this.#options;
     const { key } = contender;
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
@@ -119,8 +120,8 @@ export class StreamClaim {
         logger.warn({ ...key, epoch: result.epoch }, 'stream claimed without the directory; to be settled later');
         return result.epoch;
       }
-      // It came back just now and knows of an owner.
-      if (result.kind === 'busy') await this.#displace(key, result.owner, takeover);
+      // It came back just now and knows of an owner: the usual way, unless it goes again.
+      if (isFirstTry) return this.#claim(contender, takeover, false);
     }
     throw new GateError('busy', 'other origins claim the stream at the same time');
   }

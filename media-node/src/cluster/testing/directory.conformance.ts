@@ -21,7 +21,14 @@ export interface ConformanceRig {
 }
 
 /** Heartbeats ten times as fast as in earnest. */
-export const QUICK = { renewMs: 150, leaseMs: 1_000, settleMs: 400, sweepMs: 100, staleMs: 300 } as const;
+export const QUICK = {
+  renewMs: 150,
+  leaseMs: 1_000,
+  settleMs: 400,
+  sweepMs: 100,
+  staleMs: 300,
+  startWaitMs: 300,
+} as const;
 
 export function nodeInfo(over: Partial<NodeInfo> = {}): NodeInfo {
   const nodeId = newNodeId('11111111-2222-3333-4444-555555555555');
