@@ -272,8 +272,7 @@ const DRIFT: { kind: string; name: string; edit: object; undone: (object: KubeOb
     kind: 'serviceaccount',
     name: `${CLUSTER}-media`,
     edit: { automountServiceAccountToken: true },
-    undone: (object) =>
-      (object as unknown as { automountServiceAccountToken: boolean }).automountServiceAccountToken === false,
+    undone: (object) => object.automountServiceAccountToken === false,
   },
   {
     kind: 'statefulset',

@@ -27,11 +27,10 @@ export function readable(line: string, hasColour: boolean): string {
   const fields = Object.entries(record)
     .filter(([name]) => !HIDDEN.has(name))
     .map(([name, value]) => `${paint('90', `${name}=`)}${fieldText(value)}`);
+  const message = typeof record['msg'] === 'string' ? record['msg'] : '';
   const colour = COLOURS[level];
   const label = colour === undefined ? '' : `${paint(colour, level)} `;
-  return [`${paint('90', time)} ${paint('36', node.padEnd(9))} ${label}${String(record['msg'] ?? '')}`, ...fields].join(
-    ' ',
-  );
+  return [`${paint('90', time)} ${paint('36', node.padEnd(9))} ${label}${message}`, ...fields].join(' ');
 }
 
 function fieldText(value: unknown): string {

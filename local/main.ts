@@ -26,7 +26,7 @@ const GRACE_MS = 5_000;
 const DEMO = { app: 'live', stream: 'demo' } as const;
 
 const say = (text: string) => void process.stdout.write(`${text}\n`);
-const isTerminal = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
+const isTerminal = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
 const bold = (text: string) => (isTerminal ? `\x1b[1m${text}\x1b[0m` : text);
 
 async function main(): Promise<void> {

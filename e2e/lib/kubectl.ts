@@ -19,6 +19,7 @@ export interface KubeObject {
   // oxlint-disable-next-line typescript/no-explicit-any
   readonly status: any;
   readonly data?: Record<string, string>;
+  readonly automountServiceAccountToken?: boolean;
 }
 
 export interface CommandResult {

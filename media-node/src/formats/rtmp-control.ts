@@ -45,7 +45,7 @@ export function decodeU32Payload(payload: Buffer, what: string): number {
 export function decodeSetChunkSize(payload: Buffer): number {
   const size = decodeU32Payload(payload, 'Set Chunk Size');
   if (size === 0 || size > 0x7fffffff) {
-    throw new FormatError('chunk', `RTMP Set Chunk Size of ${size} is not within 1 to ${0x7fffffff}`);
+    throw new FormatError('chunk', `RTMP Set Chunk Size of ${size} is not within 1 to 2147483647`);
   }
   return size;
 }

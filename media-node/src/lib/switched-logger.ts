@@ -4,7 +4,7 @@ import type { DestinationStream, Logger } from 'pino';
 /** A logger whose level can be changed while it runs, for all its children at once: pino's own reaches only new ones. */
 export interface SwitchedLogger {
   readonly logger: Logger;
-  setLevel(level: string): void;
+  readonly setLevel: (level: string) => void;
 }
 
 /** Writes JSON lines to the destination; default standard output, synchronously, so that a crash loses none. */

@@ -98,7 +98,7 @@ test('whatever comes, each track strictly increases and no step is longer than t
           timeline.seam();
           continue;
         }
-        const outMs = timeline.map(item.kind as 'video' | 'audio', item.dtsMs);
+        const outMs = timeline.map(item.kind, item.dtsMs);
         if (outMs === undefined) continue;
         assert.ok(outMs >= 0);
         const before = last[item.kind];

@@ -138,12 +138,9 @@ export class FakeCluster {
     const present = this.#objects.get(path);
     const managers = this.#applied.get(path) ?? new Map<string, Json>();
     this.#applied.set(path, managers);
-    const content = subresource ? { status: body['status'] } : body;
-    const merged = merge(
-      without(structuredClone(present ?? {}) as Json, managers.get(manager) ?? {}, content),
-      content,
-    );
-    managers.set(manager, structuredClone(content) as Json);
+    const content: Json = structuredClone(subresource ? { status: body['status'] } : body);
+    const merged = merge(without(structuredClone<Json>(present ?? {}), managers.get(manager) ?? {}, content), content);
+    managers.set(manager, structuredClone(content));
     const metadata = merged['metadata'] as Json;
     metadata['managedFields'] = [...managers.keys()].map((each) => ({ manager: each, operation: 'Apply' }));
     return this.#store(path, merged as unknown as Stored);

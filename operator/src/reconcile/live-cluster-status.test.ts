@@ -189,7 +189,7 @@ const service = (spec: object, ingress?: object[]): ServiceObject =>
     metadata: { name: 'live-ingest' },
     spec,
     status: { loadBalancer: ingress ? { ingress } : {} },
-  }) as ServiceObject;
+  });
 
 test('addresses are told as clients use them, or what they wait for', () => {
   const ports = [{ name: 'rtmp', port: 1935, nodePort: 31000 }];

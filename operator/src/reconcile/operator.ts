@@ -152,7 +152,7 @@ export class Operator {
     });
 
     const ofVhost = (object: KubeObject) => {
-      const key = `${object.metadata.namespace ?? ''}/${clusterNameOf(object as VhostObject)}`;
+      const key = `${object.metadata.namespace ?? ''}/${clusterNameOf(object)}`;
       this.#vhosts.enqueue(keyOf(object));
       this.#clusters.enqueue(key);
       // A host that one gives up, another may get.

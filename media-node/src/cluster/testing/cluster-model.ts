@@ -370,7 +370,9 @@ const commands: fc.Arbitrary<Command>[] = [
     command(
       `wait(${ms})`,
       () => true,
-      async () => void (await delay(ms)),
+      async () => {
+        await delay(ms);
+      },
     ),
   ),
 ];

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { AmfObject } from '../../formats/amf0.ts';
 import { StreamError } from '../../stream/errors.ts';
 import type { Playback, PlayOptions } from '../../stream/player.ts';
 import type { ClientListener, ClientTarget } from './client.ts';
@@ -166,6 +165,6 @@ function relayTarget(
     tcUrl: `rtmp://${host}:${target.rtmpPort}/${key.app}`,
     streamName: key.stream,
     action,
-    connectExtra: { [RELAY_PROPERTY]: { ...credential } } as AmfObject,
+    connectExtra: { [RELAY_PROPERTY]: { ...credential } },
   };
 }

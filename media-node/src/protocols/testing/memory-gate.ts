@@ -1,5 +1,4 @@
-import type { VhostConfig } from '#contract/node-config.ts';
-import { VHOST_DEFAULTS } from '#contract/node-config.ts';
+import { VHOST_DEFAULTS, VhostConfig } from '#contract/node-config.ts';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { Gate, Publication, SessionInfo } from '../../stream/gate.ts';
 import { GateError } from '../../stream/gate.ts';
@@ -10,7 +9,7 @@ import type { Stream } from '../../stream/stream.ts';
 
 /** A Vhost that says nothing but its name and hosts, save what is given. */
 export function vhostOf(name: string, hosts: string[], settings: Partial<VhostConfig> = {}): VhostConfig {
-  return structuredClone({ ...VHOST_DEFAULTS, name, hosts, ...settings }) as VhostConfig;
+  return VhostConfig.parse({ ...VHOST_DEFAULTS, name, hosts, ...settings });
 }
 
 /** A Gate for tests: one node, no directory. What it was asked is kept. */
