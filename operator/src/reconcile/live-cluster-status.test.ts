@@ -182,14 +182,13 @@ test('a node that does not answer counts no viewers, and its pod says so', () =>
   );
 });
 
-const service = (spec: object, ingress?: object[]): ServiceObject =>
-  ({
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: { name: 'live-ingest' },
-    spec,
-    status: { loadBalancer: ingress ? { ingress } : {} },
-  });
+const service = (spec: object, ingress?: object[]): ServiceObject => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'live-ingest' },
+  spec,
+  status: { loadBalancer: ingress ? { ingress } : {} },
+});
 
 test('addresses are told as clients use them, or what they wait for', () => {
   const ports = [{ name: 'rtmp', port: 1935, nodePort: 31000 }];

@@ -44,7 +44,7 @@ export interface LiveClusterReconcilerOptions {
   readonly onRendered: (key: string) => void;
 }
 
-/** A Secret that a LiveCluster refers to carries no label of ours, so no watch tells of its changes. */
+/** A Secret that a LiveCluster refers to carries no label of ours, so no watch tells of its changes; nor of a quota's. */
 const REREAD_MS = 30_000;
 /** While something is on its way out. */
 const LOOK_AGAIN_MS = 1_000;
@@ -120,9 +120,11 @@ export class LiveClusterReconciler {
     this.#tell(object, enforcement);
     await this.#writeStatus(object, this.#status(key, object, cluster, rendered, enforcement, redis.fault));
     // Back with a growing delay. Only now: the status has said why.
-    if (enforcement.errors.length > 0) throw enforcement.errors[0];
+    if (enforcement.passing !== undefined) throw enforcement.passing;
     if (enforcement.isWaiting) return { requeueAfterMs: LOOK_AGAIN_MS };
-    if (cluster.spec.redis.mode === 'External') return { requeueAfterMs: REREAD_MS };
+    // What nobody's change would tell of: a quota, a Secret without our label.
+    const isUntold = enforcement.faults.length > 0 || cluster.spec.redis.mode === 'External';
+    if (isUntold) return { requeueAfterMs: REREAD_MS };
   }
 
   /** The random values of a cluster, and the config Secrets that hold copies of them. */

@@ -22,8 +22,8 @@ export interface Enforcement {
   readonly isWaiting: boolean;
   /** What could not be done, a line each, with the mend where one is known. */
   readonly faults: readonly string[];
-  /** The errors behind the faults. */
-  readonly errors: readonly unknown[];
+  /** The first error that passes by itself, perhaps: try again soon. The others wait for somebody to mend something. */
+  readonly passing: unknown;
 }
 
 /** Objects applied at once; the order of the list is kept between groups of one kind after another. */
@@ -52,16 +52,17 @@ export class OwnedObjects {
       pruned: [] as KubeObject[],
       isWaiting: false,
       faults: [] as string[],
-      errors: [] as unknown[],
+      passing: undefined as unknown,
     };
     const attempt = async (what: string, work: () => Promise<void>) => {
       try {
         await work();
       } catch (error) {
         if (isKubeError(error, 'not-leader', 'aborted')) throw error;
-        state.errors.push(error);
-        state.faults.push(faultOf(what, error));
-        log.warn({ err: error, object: what }, 'an object could not be brought to what it should be');
+        const fault = faultOf(what, error);
+        state.faults.push(fault);
+        if (!isForSomebodyToMend(error)) state.passing ??= error;
+        log.warn({ object: what, fault }, 'an object could not be brought to what it should be');
       }
     };
     const enforceOne = (wish: Manifest) =>
@@ -132,6 +133,11 @@ function mustBeMadeAnew(present: KubeObject, wish: Manifest): boolean {
 
 function nameOf(object: KubeObject): string {
   return `${object.kind}/${object.metadata.name}`;
+}
+
+/** Whether trying again makes sense only after the LiveCluster, a quota or another object was changed. */
+function isForSomebodyToMend(error: unknown): boolean {
+  return error instanceof NameTakenError || isKubeError(error, 'invalid', 'bad-request', 'forbidden');
 }
 
 function faultOf(what: string, error: unknown): string {
