@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { decodeStreamField, encodeStreamField } from '#contract/directory-keys.ts';
-import type { DirectoryChange, NodeLease, StreamRecord } from '#contract/directory-keys.ts';
+import type { DirectoryChange, NodeLease } from '#contract/directory-keys.ts';
 import type { Role } from '#contract/names.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
-import { DirectoryError, outranks } from './directory.ts';
+import { DirectoryError } from './directory.ts';
 import type {
   Change,
   ClaimOptions,
@@ -16,9 +16,9 @@ import type {
   Lookup,
   NodeEntry,
   NodeInfo,
-  OwnerRecord,
 } from './directory.ts';
-import type { DirectoryStore, StoreClaim, StoreEntry } from './directory-store.ts';
+import type { DirectoryStore, StoreClaim } from './directory-store.ts';
+import { OwnRecords, ownerOf } from './own-records.ts';
 import { StaleSweep } from './stale-sweep.ts';
 
 export interface LeasedDirectoryOptions {
@@ -46,20 +46,8 @@ export interface LeasedDirectoryOptions {
 
 /** A store call is given up by then; a claim that runs later is void. */
 const CLAIM_VALID_MS = 1_000;
-/** Records in one store call. */
-const BATCH = 100;
-/** Own records checked with each heartbeat, in turn, for what a lost message or lost data did to them. */
-const CHECKED_A_BEAT = 16;
-/** Releases noted while the store is away. What is past it the sweep finds. */
-const MAX_PENDING_RELEASES = 10_000;
-
-interface Owned {
-  readonly key: StreamKey;
-  /** What the claimer was told: names this claim in release and onFenced. */
-  readonly claimEpoch: number;
-  /** What the record has: above claimEpoch when a claim whose answer got lost was carried out. */
-  epoch: number;
-}
+/** A broken epoch must not become the floor of every later one: further ahead than ten years is none. */
+const MAX_EPOCH_AHEAD_MS = 10 * 365 * 86_400_000;
 
 /** A node's side of the directory on any store: lease, healing, fencing. */
 export class LeasedDirectory implements Directory {
@@ -69,13 +57,7 @@ export class LeasedDirectory implements Directory {
   readonly #options: Required<Omit<LeasedDirectoryOptions, 'load'>>;
   readonly #load: () => number;
   readonly #log: Logger;
-  readonly #owned = new Map<string, Owned>();
-  /** Fields with a claim under way: neither swept nor released as leftovers. */
-  readonly #claiming = new Map<string, number>();
-  /** Field → epoch to give back, null for a claim whose answer never came. */
-  readonly #pendingReleases = new Map<string, number | null>();
-  /** Fields where a record of a node without a lease ranks higher, since when. */
-  readonly #contested = new Map<string, number>();
+  readonly #records: OwnRecords;
   readonly #changeListeners = new Set<(change: Change) => void>();
   readonly #fencedListeners = new Set<(fenced: Fenced) => void>();
   readonly #sweep: StaleSweep;
@@ -90,7 +72,6 @@ export class LeasedDirectory implements Directory {
   #clockOffsetMs = 0;
   #maxEpochSeen = 0;
   #known: readonly NodeLease[] = [];
-  #checkFrom = 0;
   #timer: NodeJS.Timeout | undefined;
   #beating = false;
   #beatAgain = false;
@@ -114,14 +95,26 @@ export class LeasedDirectory implements Directory {
       ...options,
     };
     this.#log = options.logger.child({ component: 'directory', nodeId: this.nodeId });
+    this.#records = new OwnRecords({
+      node: this.#options.node,
+      store,
+      leaseMs: this.#options.leaseMs,
+      now: this.#options.now,
+      logger: this.#log,
+      claimOver: (field, expected) => this.#storeClaim(field, { expected, askedOrigins: true }),
+      onEpoch: (epoch) => this.#sawEpoch(epoch),
+      onFenced: (fenced) => {
+        this.counts.fences += 1;
+        for (const listener of this.#fencedListeners) listener(fenced);
+      },
+    });
     this.#sweep = new StaleSweep({
       store,
       everyMs: this.#options.sweepMs,
       staleMs: this.#options.staleMs,
       now: this.#options.now,
       logger: this.#log,
-      isOwnLeftover: (entry) =>
-        entry.record.nodeId === this.nodeId && !this.#owned.has(entry.field) && !this.#claiming.has(entry.field),
+      isOwnLeftover: (entry) => this.#records.isLeftover(entry),
       ownNodeId: this.nodeId,
     });
   }
@@ -131,7 +124,7 @@ export class LeasedDirectory implements Directory {
   }
 
   get owned(): number {
-    return this.#owned.size;
+    return this.#records.size;
   }
 
   async start(): Promise<void> {
@@ -170,19 +163,10 @@ export class LeasedDirectory implements Directory {
       if (found === undefined) return { kind: 'unsettled' };
       if (found.owner.nodeId !== this.nodeId) return { kind: 'busy', ...found };
     }
-    this.#claiming.set(field, (this.#claiming.get(field) ?? 0) + 1);
-    try {
+    return this.#records.whileClaiming(field, async () => {
       const result = await this.#store.claim(this.#storeClaim(field, options));
       return this.#claimed(key, field, result);
-    } catch (error) {
-      // It may have been carried out all the same: the record is given back unless the stream is ours by then.
-      if (!this.#owned.has(field)) this.#noteRelease(field, null);
-      throw error;
-    } finally {
-      const left = (this.#claiming.get(field) ?? 1) - 1;
-      if (left <= 0) this.#claiming.delete(field);
-      else this.#claiming.set(field, left);
-    }
+    });
   }
 
   #storeClaim(field: string, options: ClaimOptions): StoreClaim {
@@ -202,11 +186,10 @@ export class LeasedDirectory implements Directory {
     switch (result.kind) {
       case 'ok': {
         this.#sawEpoch(result.epoch);
-        if (this.#closed) {
-          this.#noteRelease(field, result.epoch);
-          throw new DirectoryError('closed', 'the directory was closed during the claim');
-        }
-        this.#own(key, field, result.epoch);
+        // Its lease is given up, so others may take the stream at once.
+        if (this.#closed) throw new DirectoryError('closed', 'the directory was closed during the claim');
+        this.#records.add(field, key, result.epoch);
+        this.counts.claims += 1;
         return { kind: 'ok', epoch: result.epoch };
       }
       case 'busy': {
@@ -234,35 +217,17 @@ export class LeasedDirectory implements Directory {
     if (this.#closed) throw new DirectoryError('closed', 'the directory is closed');
     const epoch = Math.max(this.#maxEpochSeen, this.#options.now() + this.#clockOffsetMs) + 1;
     this.#sawEpoch(epoch);
-    this.#own(key, field, epoch);
+    this.#records.add(field, key, epoch);
+    this.counts.claims += 1;
     // The claim above may have brought the store back as "up" while it failed: have the record written soon.
     this.#mustHeal = true;
     return { kind: 'ok', epoch };
   }
 
-  #own(key: StreamKey, field: string, epoch: number): void {
-    this.#owned.set(field, { key, claimEpoch: epoch, epoch });
-    this.#pendingReleases.delete(field);
-    this.#contested.delete(field);
-    this.counts.claims += 1;
-  }
-
   async release(key: StreamKey, epoch: number): Promise<void> {
     const field = encodeStreamField(key);
-    if (field === undefined) return;
-    const owned = this.#owned.get(field);
-    if (this.#closed || owned?.claimEpoch !== epoch) return;
-    this.#owned.delete(field);
-    this.#contested.delete(field);
-    if (this.#state === 'up') {
-      try {
-        await this.#store.release(this.nodeId, [{ field, epoch: owned.epoch }]);
-        return;
-      } catch {
-        // Noted below.
-      }
-    }
-    if (!this.#owned.has(field)) this.#noteRelease(field, owned.epoch);
+    if (field === undefined || this.#closed) return;
+    await this.#records.release(field, epoch, this.#state === 'up');
   }
 
   async lookup(key: StreamKey): Promise<Lookup | undefined> {
@@ -303,21 +268,18 @@ export class LeasedDirectory implements Directory {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#firstBeat?.();
-    const releases = [...this.#owned].map(([field, { epoch }]) => ({ field, epoch }));
-    this.#owned.clear();
-    if (this.#started && this.#state === 'up') await Promise.race([this.#leave(releases), delay(1_000)]);
+    const { size } = this.#records;
+    if (this.#started && this.#state === 'up') await Promise.race([this.#leave(), delay(1_000)]);
     this.#state = 'down';
     this.#store.close();
     this.#changeListeners.clear();
     this.#fencedListeners.clear();
-    this.#log.info({ reason, released: releases.length }, 'directory closed');
+    this.#log.info({ reason, released: size }, 'directory closed');
   }
 
-  async #leave(releases: readonly { readonly field: string; readonly epoch: number }[]): Promise<void> {
+  async #leave(): Promise<void> {
     try {
-      for (let at = 0; at < releases.length; at += BATCH) {
-        await this.#store.release(this.nodeId, releases.slice(at, at + BATCH));
-      }
+      await this.#records.releaseAll();
       await this.#store.leave(this.nodeId);
     } catch (error) {
       this.#log.warn({ error: messageOf(error) }, 'could not release everything; the lease will expire by itself');
@@ -384,8 +346,7 @@ export class LeasedDirectory implements Directory {
     const healing = this.#mustHeal;
     this.#mustHeal = false;
     try {
-      await this.#assert(healing ? [...this.#owned.keys()] : this.#nextToCheck());
-      await this.#flushReleases();
+      await this.#records.check(healing ? 'all' : 'some');
       this.#known = await this.#store.nodes();
     } catch (error) {
       this.#mustHeal = healing;
@@ -396,7 +357,7 @@ export class LeasedDirectory implements Directory {
     if (this.#state === 'down') this.#cameUp();
     if (healing && !isFirst) {
       this.counts.heals += 1;
-      this.#log.info({ records: this.#owned.size }, 'lease and records are in the directory again');
+      this.#log.info({ records: this.#records.size }, 'lease and records are in the directory again');
       this.#emit({ kind: 'resync' });
     }
   }
@@ -420,98 +381,6 @@ export class LeasedDirectory implements Directory {
     this.#schedule(Math.min(this.#options.renewMs, 500));
   }
 
-  /** The next few own records in turn, and all contested ones. */
-  #nextToCheck(): string[] {
-    const fields = [...this.#owned.keys()];
-    if (this.#checkFrom >= fields.length) this.#checkFrom = 0;
-    const some = fields.slice(this.#checkFrom, this.#checkFrom + CHECKED_A_BEAT);
-    this.#checkFrom += CHECKED_A_BEAT;
-    return [...new Set([...some, ...this.#contested.keys()])];
-  }
-
-  /** Writes own records where they are missing, and finds out which were lost to others. */
-  async #assert(fields: readonly string[]): Promise<void> {
-    for (let at = 0; at < fields.length; at += BATCH) {
-      const entries: StoreEntry[] = [];
-      for (const field of fields.slice(at, at + BATCH)) {
-        const owned = this.#owned.get(field);
-        if (owned !== undefined && !this.#claiming.has(field)) {
-          entries.push({ field, record: this.#recordOf(owned) });
-        }
-      }
-      if (entries.length === 0) continue;
-      const higher = await this.#store.assertRecords(entries);
-      const rivals = higher.filter((record) => record !== undefined && record.nodeId !== this.nodeId);
-      const alive = rivals.length === 0 ? new Set<string>() : await this.#store.alive(rivals.map((r) => r!.nodeId));
-      for (const [index, record] of higher.entries()) {
-        const entry = entries[index];
-        if (entry !== undefined) await this.#settle(entry, record, alive);
-      }
-    }
-  }
-
-  async #settle(entry: StoreEntry, higher: StreamRecord | undefined, alive: ReadonlySet<string>): Promise<void> {
-    const { field } = entry;
-    const owned = this.#owned.get(field);
-    if (owned === undefined || owned.epoch !== entry.record.epoch) return;
-    if (higher === undefined) {
-      this.#contested.delete(field);
-      return;
-    }
-    this.#sawEpoch(higher.epoch);
-    if (higher.nodeId === this.nodeId) {
-      // A claim whose answer never came was carried out after all: the record's epoch is ours.
-      owned.epoch = higher.epoch;
-      return;
-    }
-    if (alive.has(higher.nodeId)) {
-      this.#fence(field, owned, ownerOf(higher));
-      return;
-    }
-    // Its node may be dead, or not have written its lease again yet: it has a lease's time to show up.
-    const { now, leaseMs } = this.#options;
-    const since = this.#contested.get(field) ?? now();
-    this.#contested.set(field, since);
-    if (now() - since < leaseMs) return;
-    const result = await this.#store.claim(
-      this.#storeClaim(field, { expected: { nodeId: higher.nodeId, epoch: higher.epoch }, askedOrigins: true }),
-    );
-    if (result.kind !== 'ok') return;
-    this.#sawEpoch(result.epoch);
-    this.#contested.delete(field);
-    owned.epoch = result.epoch;
-    if (this.#owned.get(field) !== owned) this.#noteRelease(field, result.epoch);
-    this.#log.info({ ...owned.key, deadNodeId: higher.nodeId, epoch: result.epoch }, 'stream kept: the other is dead');
-  }
-
-  #recordOf(owned: Owned): StreamRecord {
-    const { nodeId, host, rtmpPort, adminPort } = this.#options.node;
-    return { version: 1, nodeId, host, rtmpPort, adminPort, epoch: owned.epoch };
-  }
-
-  async #flushReleases(): Promise<void> {
-    while (this.#pendingReleases.size > 0) {
-      const batch = [...this.#pendingReleases].slice(0, BATCH);
-      const due = batch.filter(([field]) => !this.#owned.has(field) && !this.#claiming.has(field));
-      if (due.length > 0) {
-        await this.#store.release(
-          this.nodeId,
-          due.map(([field, epoch]) => ({ field, epoch })),
-        );
-      }
-      for (const [field, epoch] of batch) {
-        if (this.#pendingReleases.get(field) === epoch && !this.#claiming.has(field)) {
-          this.#pendingReleases.delete(field);
-        }
-      }
-      if (due.length === 0) return;
-    }
-  }
-
-  #noteRelease(field: string, epoch: number | null): void {
-    if (this.#pendingReleases.size < MAX_PENDING_RELEASES) this.#pendingReleases.set(field, epoch);
-  }
-
   // --- changes ---
 
   #changed(change: DirectoryChange): void {
@@ -522,25 +391,8 @@ export class LeasedDirectory implements Directory {
       return;
     }
     this.#sawEpoch(change.epoch);
-    const owned = this.#owned.get(change.field);
-    if (change.kind === 'claimed' && change.nodeId !== this.nodeId && owned !== undefined) {
-      const mine = { epoch: owned.epoch, nodeId: this.nodeId };
-      if (outranks(change, mine)) {
-        this.#fence(change.field, owned, { nodeId: change.nodeId, epoch: change.epoch });
-      }
-    }
+    if (change.kind === 'claimed') this.#records.claimedBy(change.field, change);
     this.#emit({ kind: change.kind, key, nodeId: change.nodeId, epoch: change.epoch });
-  }
-
-  #fence(field: string, owned: Owned, by: Fenced['by']): void {
-    this.#owned.delete(field);
-    this.#contested.delete(field);
-    this.counts.fences += 1;
-    this.#log.warn(
-      { ...owned.key, epoch: owned.epoch, byNodeId: by.nodeId, byEpoch: by.epoch },
-      'stream was fenced: another origin has it with a higher epoch',
-    );
-    for (const listener of this.#fencedListeners) listener({ key: owned.key, epoch: owned.claimEpoch, by });
   }
 
   #emit(change: Change): void {
@@ -556,7 +408,9 @@ export class LeasedDirectory implements Directory {
   }
 
   #sawEpoch(epoch: number): void {
-    if (epoch > this.#maxEpochSeen) this.#maxEpochSeen = epoch;
+    const { now } = this.#options;
+    if (epoch > now() + this.#clockOffsetMs + MAX_EPOCH_AHEAD_MS) return;
+    this.#maxEpochSeen = Math.max(this.#maxEpochSeen, epoch);
   }
 
   #field(key: StreamKey): string {
@@ -580,11 +434,6 @@ function leaseOf(node: NodeInfo): Omit<NodeLease, 'version' | 'load' | 'beat'> {
 
 function entryOf(lease: NodeLease): NodeEntry {
   return { ...leaseOf(lease), load: lease.load };
-}
-
-function ownerOf(record: StreamRecord): OwnerRecord {
-  const { nodeId, host, rtmpPort, adminPort, epoch } = record;
-  return { nodeId, host, rtmpPort, adminPort, epoch };
 }
 
 function messageOf(error: unknown): string {

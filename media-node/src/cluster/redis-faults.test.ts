@@ -101,13 +101,18 @@ describe('directory on a Redis with faults', () => {
     await redis.command('SET', keys.epoch, 'minus one');
     await redis.command('SET', keys.born, 'yesterday');
     assert.equal((await directory.claim(key, { askedOrigins: true })).kind, 'ok');
+    const other = { ...key, stream: 'other' };
     const change = { version: 1, kind: 'claimed', field: 'no/field', nodeId: stranger, epoch: 9e13 };
+    await redis.command('PUBLISH', keys.changes, JSON.stringify({ ...change, field: encodeStreamField(other) }));
     for (const message of ['', '{', '{}', JSON.stringify(change), JSON.stringify({ ...change, epoch: -1 })]) {
       await redis.command('PUBLISH', keys.changes, message);
     }
     await until('all were counted', () => directory.counts.malformed >= 6);
+    await redis.command('SET', keys.epoch, '90000000000000');
+    const claimed = await directory.claim(other, { askedOrigins: true });
+    assert.ok(claimed.kind === 'ok' && claimed.epoch < 9e13, 'a broken epoch is no floor');
     assert.equal(directory.state, 'up');
-    assert.equal(directory.owned, 1);
+    assert.equal(directory.owned, 2);
   });
 
   test('a key of another type: calls fail, and work again when it is gone', async () => {

@@ -17,9 +17,11 @@ local function timeMs()
   local t = redis.call('TIME')
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 end
+-- One further ahead than ten years is broken, and must not become the floor of every later one.
+local maxEpoch = math.min(${MAX_EPOCH}, timeMs() + 315360000000)
 local function epochOf(value)
   local number = tonumber(value)
-  if number and number >= 1 and number <= ${MAX_EPOCH} then return number end
+  if number and number >= 1 and number <= maxEpoch then return number end
   return nil
 end
 local function decode(raw)
