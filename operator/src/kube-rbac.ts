@@ -21,7 +21,7 @@ export const RBAC_RULES: readonly RbacRule[] = [
   { apiGroups: [''], resources: ['services', 'secrets', 'serviceaccounts'], verbs: OWNED_VERBS },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: OWNED_VERBS },
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: OWNED_VERBS },
-  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch', 'delete'] },
+  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
 ];
 

@@ -70,11 +70,6 @@ export class Fleets {
     entry.fleet.closeNodes();
   }
 
-  /** Whether nodes of a deleted cluster are still told to close. */
-  isClosing(key: string): boolean {
-    return this.#closing.has(key);
-  }
-
   /** Which nodes of a deleted cluster are still there; none ends it. */
   setClosingNodes(key: string, nodes: readonly FleetNode[]): void {
     const fleet = this.#closing.get(key);

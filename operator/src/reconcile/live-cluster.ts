@@ -8,7 +8,6 @@ import { keepOrMakeAuth, secretText } from '../desired/secrets.ts';
 import type { AuthValues, SecretObject } from '../desired/secrets.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/events.ts';
-import { isKubeError } from '../kube/kube-error.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { splitKey } from '../kube/object.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -24,7 +23,7 @@ import { liveClusterStatus, unreadableStatus } from './live-cluster-status.ts';
 import type { OperatorMetrics } from './operator-metrics.ts';
 import type { Enforcement } from './owned-objects.ts';
 import type { OwnedObjects } from './owned-objects.ts';
-import { fleetNodes, isLeaving, roleOf } from './pod-states.ts';
+import { fleetNodes, isLeaving } from './pod-states.ts';
 import type { StatusWriter } from './status-writer.ts';
 import type { Watches } from './watches.ts';
 
@@ -48,14 +47,10 @@ export interface LiveClusterReconcilerOptions {
 const REREAD_MS = 30_000;
 /** While something is on its way out. */
 const LOOK_AGAIN_MS = 1_000;
-/** How long pods of a deleted cluster may take to close before their grace period is cut. */
-const CLOSE_PATIENCE_MS = 5_000;
 
 /** Brings everything that a LiveCluster stands for to what it says, and its status to what is. */
 export class LiveClusterReconciler {
   readonly #options: LiveClusterReconcilerOptions;
-  /** When the deletion of a cluster was first seen, on the monotonic clock. */
-  readonly #goneSinceMs = new Map<string, number>();
   /** What the status of a cluster's Vhosts was last made from, beside the nodes' reports. */
   readonly #vhostBasis = new Map<string, string>();
 
@@ -66,15 +61,15 @@ export class LiveClusterReconciler {
   async reconcile(key: string, context: ReconcileContext): Promise<ReconcileOutcome | void> {
     const { watches, statuses, clock, fleets } = this.#options;
     const cached = watches.get<LiveClusterObject>('LiveCluster', key);
-    if (!cached) return await this.#gone(key, context);
-    if (cached.metadata.deletionTimestamp) {
-      if (isDeletedAlone(cached)) {
-        fleets.abandon(key);
-        return;
-      }
-      return await this.#gone(key, context);
+    if (!cached) {
+      this.#gone(key);
+      return;
     }
-    this.#goneSinceMs.delete(key);
+    if (cached.metadata.deletionTimestamp) {
+      if (isDeletedAlone(cached)) fleets.abandon(key);
+      else this.#gone(key);
+      return;
+    }
     const object = statuses.newest(cached);
     const read = readLiveCluster(cached);
     if ('fault' in read) {
@@ -258,40 +253,18 @@ export class LiveClusterReconciler {
 
   /**
    * The LiveCluster is gone, or on its way out. The garbage collector takes what it owned; its pods would drain for up
-   * to an hour, so they are told to close, and one that does not get through to is given a second.
+   * to an hour, so they are told to close. (To cut their grace period does nothing once the kubelet stops them.)
    */
-  async #gone(key: string, { log }: ReconcileContext): Promise<ReconcileOutcome | void> {
-    const { fleets, client, clock, applier, statuses, metrics } = this.#options;
+  #gone(key: string): void {
+    const { fleets, applier, statuses, metrics } = this.#options;
     fleets.closeNodes(key);
     applier.forget(key);
     statuses.forget(key);
     this.#vhostBasis.delete(key);
     const { namespace = '', name } = splitKey(key);
     metrics.forget(namespace, name);
-    const pods = this.#pods(key).filter((pod) => roleOf(pod) !== undefined);
-    fleets.setClosingNodes(key, fleetNodes(pods));
-    // Not leaving and not ours to close: the LiveCluster was deleted without what it owned.
-    const isKept = !fleets.isClosing(key) && !pods.some(isLeaving);
-    if (pods.length === 0 || isKept) {
-      this.#goneSinceMs.delete(key);
-      return;
-    }
-    const sinceMs = this.#goneSinceMs.get(key) ?? clock.monotonicMs();
-    this.#goneSinceMs.set(key, sinceMs);
-    const isPatienceOver = clock.monotonicMs() - sinceMs >= CLOSE_PATIENCE_MS;
-    for (const pod of isPatienceOver ? pods.filter(isDraining) : []) {
-      const { uid = '' } = pod.metadata;
-      log.info({ pod: pod.metadata.name }, 'cutting the grace period of a pod of a deleted cluster');
-      try {
-        await client.delete(
-          { apiVersion: 'v1', kind: 'Pod', namespace, name: pod.metadata.name },
-          { gracePeriodSeconds: 1, preconditions: { uid } },
-        );
-      } catch (error) {
-        if (!isKubeError(error, 'not-found', 'conflict')) throw error;
-      }
-    }
-    return { requeueAfterMs: LOOK_AGAIN_MS };
+    // Each pod that goes brings the key back, so the last one ends it.
+    fleets.setClosingNodes(key, fleetNodes(this.#pods(key)));
   }
 
   /** Media pods and Redis's of the cluster with this key. */
@@ -299,9 +272,4 @@ export class LiveClusterReconciler {
     const { namespace, name } = splitKey(key);
     return this.#options.watches.list<PodObject>('Pod', { namespace, labels: { [LABELS.cluster]: name } });
   }
-}
-
-/** On its way out, and with more time than it is to have. */
-function isDraining(pod: PodObject): boolean {
-  return isLeaving(pod) && (pod.metadata.deletionGracePeriodSeconds ?? 0) > 1;
 }

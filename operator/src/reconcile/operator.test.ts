@@ -1,120 +1,29 @@
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from 'node:test';
-import { pino } from 'pino';
-import { Registry } from 'prom-client';
-import { GROUP_VERSION, LABELS } from '#contract/names.ts';
-import { readManifests } from '#contract/manifest.ts';
+import { test } from 'node:test';
+import { LABELS } from '#contract/names.ts';
 import { OWNED_TYPES } from '../desired/objects.ts';
 import { RBAC_RULES } from '../kube-rbac.ts';
 import { status, until } from '../kube/fake-api-server.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { pathOf } from '../kube/resource.ts';
-import type { LiveClusterObject, PodObject, VhostObject } from './api-objects.ts';
-import { findCondition } from './conditions.ts';
-import { FakeCluster } from './fake-cluster.ts';
-import { FakeNodes } from './fake-nodes.ts';
-import type { FakeNode } from './fake-nodes.ts';
-import { createNodeAdmin } from './node-admin.ts';
-import type { NodeAdmin } from './node-admin.ts';
-import { Operator } from './operator.ts';
-
-type Json = Record<string, unknown>;
-
-const NAMESPACE = 'tv';
-/** What all tests together asked of the API server. */
-const verbs = new Set<string>();
-
-let fake: FakeCluster;
-let nodes: FakeNodes;
-let admin: NodeAdmin;
-let registry: Registry;
-const operators = new Set<Operator>();
-
-async function startOperator(): Promise<Operator> {
-  registry = new Registry();
-  const operator = new Operator({
-    client: fake.client(),
-    admin,
-    settings: { image: 'livecluster:1', redisImage: 'redis:7', namespace: 'system' },
-    namespaces: [],
-    instance: 'operator-0',
-    registry,
-    log: pino({ level: 'silent' }),
-    pollMs: 200,
-  });
-  operators.add(operator);
-  await operator.start();
-  return operator;
-}
-
-async function stopOperator(operator: Operator): Promise<void> {
-  operators.delete(operator);
-  await operator.stop('test');
-}
-
-beforeEach(async () => {
-  fake = await FakeCluster.start();
-  nodes = await FakeNodes.start();
-  admin = createNodeAdmin(nodes.urlOf);
-  fake.onPodsChanged = () => {
-    nodes.follow(fake.all('Pod') as PodObject[], (pod) => {
-      const role = pod.metadata.labels?.[LABELS.role] ?? '';
-      const secret = fake.find('Secret', `${pod.metadata.labels?.[LABELS.cluster]}-${role}-config`);
-      const data = (secret?.['data'] ?? {}) as Record<string, string>;
-      const file = (key: string) => Buffer.from(data[key] ?? '', 'base64');
-      return { config: file('config.json').toString(), token: file('admin-token').toString() };
-    });
-  };
-});
-
-afterEach(async () => {
-  for (const operator of operators) await stopOperator(operator);
-  for (const verb of fake.verbs) verbs.add(verb);
-  await admin.close();
-  await nodes.close();
-  await fake.close();
-});
-
-/** Creates a LiveCluster `live` or a Vhost as the API server stores it, defaults filled in. */
-function create(kind: 'LiveCluster' | 'Vhost', name: string, spec: string, creationTimestamp = '2026-01-01T00:00:00Z') {
-  const text = `{apiVersion: ${GROUP_VERSION}, kind: ${kind}, metadata: {name: ${name}, namespace: ${NAMESPACE}}, spec: ${spec}}`;
-  const read = readManifests(text);
-  const manifest = read.liveClusters[0] ?? read.vhosts[0];
-  assert.ok(manifest, read.errors.join());
-  const metadata = { name, namespace: NAMESPACE, creationTimestamp };
-  const { apiVersion } = manifest;
-  fake.create(pathOf({ apiVersion, kind }, { namespace: NAMESPACE, name }), {
-    apiVersion,
-    kind,
-    metadata,
-    spec: manifest.spec,
-  });
-}
-
-const live = () => fake.find('LiveCluster', 'live') as LiveClusterObject | undefined;
-const vhost = (name: string) => fake.find('Vhost', name) as VhostObject | undefined;
-const condition = (object: LiveClusterObject | VhostObject | undefined, type: string) =>
-  findCondition(object?.status?.conditions, type);
-const isReady = () => condition(live(), 'Ready')?.status === 'True';
-const events = () => fake.all('Event').map((each) => `${each['reason'] as string}: ${each['note'] as string}`);
-const node = (pod: string): FakeNode => {
-  const found = nodes.nodes.get((fake.find('Pod', pod) as PodObject | undefined)?.status?.podIP ?? '');
-  assert.ok(found, `node of ${pod}`);
-  return found;
-};
-
-async function readyCluster(spec = '{edge: {replicas: 2}}'): Promise<Operator> {
-  create('LiveCluster', 'live', spec);
-  const operator = await startOperator();
-  await until(isReady, 'the cluster is Ready');
-  return operator;
-}
-
-/** Waits until every node was asked twice more: whatever was to be done in the meantime, is done. */
-async function quiet(): Promise<void> {
-  const calls = [...nodes.nodes.values()].map((each) => [each, each.statusCalls] as const);
-  await until(() => calls.every(([each, before]) => each.statusCalls >= before + 2), 'nodes are polled');
-}
+import {
+  condition,
+  create,
+  events,
+  fake,
+  isReady,
+  live,
+  NAMESPACE,
+  node,
+  quiet,
+  readyCluster,
+  registry,
+  startOperator,
+  stopOperator,
+  verbs,
+  vhost,
+} from './test-operator.ts';
+import type { Json } from './test-operator.ts';
 
 test('six lines become a Ready cluster whose status tells its addresses and pods', async () => {
   await readyCluster();
@@ -169,80 +78,6 @@ test('streams and viewers of the nodes are counted in the status', async () => {
   node('live-edge-0').viewers = 3;
   node('live-edge-1').viewers = 4;
   await until(() => live()?.status?.viewers === 7 && live()?.status?.streams === 2, 'the counts');
-});
-
-const DRIFT: { kind: keyof typeof OWNED_TYPES; name: string; edit: (object: Json) => void }[] = [
-  { kind: 'ServiceAccount', name: 'live-media', edit: (object) => (object['automountServiceAccountToken'] = true) },
-  { kind: 'Secret', name: 'live-edge-config', edit: (object) => ((object['data'] as Json)['config.json'] = 'e30=') },
-  { kind: 'Secret', name: 'live-auth', edit: (object) => delete (object['data'] as Json)['relay-key'] },
-  {
-    kind: 'Service',
-    name: 'live-ingest',
-    edit: (object) => (((object['spec'] as Json)['selector'] as Json)[LABELS.role] = 'edge'),
-  },
-  {
-    kind: 'PodDisruptionBudget',
-    name: 'live-edge',
-    edit: (object) => ((object['spec'] as Json)['maxUnavailable'] = 9),
-  },
-  { kind: 'NetworkPolicy', name: 'live-origin', edit: (object) => ((object['spec'] as Json)['ingress'] = [{}]) },
-  { kind: 'StatefulSet', name: 'live-edge', edit: (object) => ((object['spec'] as Json)['replicas'] = 5) },
-  {
-    kind: 'Service',
-    name: 'live-playback',
-    edit: (object) => ((object['metadata'] as Json)['labels'] = { other: 'label' }),
-  },
-];
-
-for (const { kind, name, edit } of DRIFT) {
-  test(`${kind} ${name} comes back when it is edited and when it is deleted, each with an event`, async () => {
-    await readyCluster();
-    // Copies, and the state after the first write of all, not while that is still under way.
-    await quiet();
-    const wanted = contentOf(fake.find(kind, name));
-    fake.edit(kind, name, edit);
-    await until(() => isSame(fake.find(kind, name), wanted), 'the edit is undone');
-    await until(
-      () => events().some((each) => each.includes(`${kind} ${name} had been edited`)),
-      'an event of the edit',
-    );
-    fake.delete(kind, name);
-    await until(() => isSame(fake.find(kind, name), wanted), 'it is made again');
-    await until(() => events().some((each) => each.includes(`${kind} ${name} had been deleted`)), 'an event of it');
-    assert.match(await registry.metrics(), new RegExp(`livecluster_drift_repaired_total\\{kind="${kind}"\\} 2`));
-  });
-}
-
-/** An object but for what the API server counts, and labels that others gave it. */
-function contentOf(object: KubeObject | undefined): unknown {
-  if (!object) return undefined;
-  const { status: _status, metadata, ...rest } = object as KubeObject & Json;
-  const labels = Object.entries(metadata.labels ?? {}).filter(([label]) => label !== 'other');
-  return structuredClone({ rest, labels: labels.sort(), owners: metadata.ownerReferences });
-}
-const isSame = (object: KubeObject | undefined, wanted: unknown) =>
-  JSON.stringify(sorted(contentOf(object))) === JSON.stringify(sorted(wanted));
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort()
-      .map(([key, each]) => [key, sorted(each)]),
-  );
-}
-
-test("what others add to an object stays, and is nobody's drift", async () => {
-  await readyCluster();
-  fake.edit('Service', 'live-ingest', (object) => {
-    (object['metadata'] as Json)['annotations'] = { 'cloud.example/id': '7' };
-  });
-  await quiet();
-  assert.deepEqual(fake.find('Service', 'live-ingest')?.metadata.annotations, { 'cloud.example/id': '7' });
-  assert.deepEqual(
-    events().filter((each) => each.startsWith('DriftRepaired')),
-    [],
-  );
 });
 
 test('replicas of the LiveCluster reach the StatefulSet', async () => {
@@ -421,62 +256,6 @@ test('a volume for Redis is had by making its StatefulSet anew', async () => {
   }, 'another StatefulSet');
   const spec = (fake.find('StatefulSet', 'live-redis') ?? assert.fail()).spec as Json;
   assert.ok(spec['volumeClaimTemplates']);
-});
-
-test('on deletion every node is told to close, again after its container came back, and nothing is made again', async () => {
-  await readyCluster();
-  const closed = new Map<string, number>();
-  nodes.onClose = (host) => {
-    const times = (closed.get(host) ?? 0) + 1;
-    closed.set(host, times);
-    // The first time the kubelet starts the container again; then the pod is on its way out, and ends.
-    const pod = (fake.all('Pod') as PodObject[]).find((each) => each.status?.podIP === host);
-    if (times === 2 && pod) fake.delete('Pod', pod.metadata.name);
-  };
-  fake.delete('LiveCluster', 'live');
-  await until(() => fake.all('Pod').filter((pod) => pod.metadata.labels?.[LABELS.role]).length === 0, 'all pods ended');
-  assert.deepEqual([...closed.values()], [2, 2, 2, 2]);
-  for (const kind of Object.keys(OWNED_TYPES)) assert.deepEqual(fake.all(kind), [], kind);
-  assert.doesNotMatch(await registry.metrics(), /livecluster_cluster_ready\{/);
-});
-
-test('a pod of a deleted cluster that does not close has its grace period cut', async () => {
-  await readyCluster('{origin: {replicas: 1}, edge: {replicas: 0}}');
-  node('live-origin-0').isDead = true;
-  fake.delete('LiveCluster', 'live');
-  await until(() => fake.find('Pod', 'live-origin-0') === undefined, 'the pod is gone');
-  assert.ok(fake.writes.some((write) => write === 'DELETE /api/v1/namespaces/tv/pods/live-origin-0'));
-});
-
-test('a leaving pod that never heard the signal to stop is drained, and closed when its last session has left', async () => {
-  await readyCluster();
-  const leaving = node('live-edge-1');
-  leaving.viewers = 1;
-  fake.edit('Pod', 'live-edge-1', (object) => {
-    Object.assign(object['metadata'] as Json, { deletionTimestamp: '2026-01-02T00:00:00Z' });
-  });
-  await until(() => leaving.drains === 1, 'told to drain');
-  await quiet();
-  assert.equal(leaving.closes, 0, 'not while somebody watches');
-  leaving.viewers = 0;
-  await until(() => leaving.closes > 0, 'told to close');
-  assert.equal(leaving.drains, 1);
-  assert.equal(node('live-edge-0').drains, 0);
-});
-
-test('a LiveCluster deleted without what it owns leaves the pods running', async () => {
-  await readyCluster();
-  fake.edit('LiveCluster', 'live', (object) => {
-    Object.assign(object['metadata'] as Json, { deletionTimestamp: '2026-01-02T00:00:00Z', finalizers: ['orphan'] });
-  });
-  for (const each of Object.values(OWNED_TYPES).flatMap((type) => fake.all(type.kind))) {
-    fake.edit(each.kind, each.metadata.name, (object) => delete (object['metadata'] as Json)['ownerReferences']);
-  }
-  fake.delete('LiveCluster', 'live');
-  create('LiveCluster', 'other', '{}');
-  await until(() => fake.find('StatefulSet', 'other-edge') !== undefined, 'the operator has gone on');
-  assert.ok(fake.find('Pod', 'live-edge-0'));
-  assert.equal(node('live-edge-0').closes, 0);
 });
 
 test('a LiveCluster that this operator cannot read is told so and left alone', async () => {
