@@ -23,7 +23,7 @@ export interface Rendered {
  */
 export class ConfigRenderer {
   readonly #watches: Watches;
-  readonly #kept = new Map<string, { readonly cluster: Cluster; readonly rendered: Rendered }>();
+  readonly #kept = new Map<string, Rendered>();
 
   constructor(watches: Watches) {
     this.#watches = watches;
@@ -46,12 +46,12 @@ export class ConfigRenderer {
   /** For the LiveCluster with this key; undefined if there is none or it can't be read. */
   render(key: string): Rendered | undefined {
     const kept = this.#kept.get(key);
-    if (kept) return kept.rendered;
+    if (kept) return kept;
     const object = this.#watches.get<LiveClusterObject>('LiveCluster', key);
     const read = object && readLiveCluster(object);
     if (!read || 'fault' in read) return undefined;
     const rendered = this.#render(read.value);
-    this.#kept.set(key, { cluster: read.value, rendered });
+    this.#kept.set(key, rendered);
     return rendered;
   }
 
