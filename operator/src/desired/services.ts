@@ -7,7 +7,7 @@ import { ownedMetadata, selectRedis, selectRole } from './labels.ts';
 import { names } from './names.ts';
 
 type Exposure = LiveClusterSpec['exposure']['ingest'];
-type PortName = keyof typeof PORTS;
+type PortName = 'rtmp' | 'http' | 'api' | 'admin';
 
 /** The ports of a media pod by name; the admin port is fixed. */
 export function portsOf(spec: LiveClusterSpec): Record<PortName, number> {

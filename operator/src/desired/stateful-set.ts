@@ -20,6 +20,10 @@ import { portsOf } from './services.ts';
 
 type EnvVar = { readonly name: string } & Readonly<Record<string, unknown>>;
 
+/** Variables that a node does not start without. */
+type RequiredVariable = { [K in keyof NodeEnv]-?: undefined extends NodeEnv[K] ? never : K }[keyof NodeEnv];
+/** What the node is told by variables of this prefix, the operator alone decides. */
+const OWN_PREFIX = 'LIVECLUSTER_';
 /** Where the configuration folder is mounted; NodeEnv's default. */
 const CONFIG_DIR = '/etc/livecluster';
 /** As the Containerfile lays the image out. */
@@ -131,7 +135,7 @@ function environment(cluster: Cluster, role: Role): EnvVar[] {
   const { extraEnv = [], resources } = cluster.spec[role];
   const ports = portsOf(cluster.spec);
   const ofPod = (fieldPath: string) => ({ valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath } } });
-  const own: Record<keyof NodeEnv, { value: string } | ReturnType<typeof ofPod>> = {
+  const own: Record<RequiredVariable, { value: string } | ReturnType<typeof ofPod>> = {
     LIVECLUSTER_ROLE: { value: role },
     LIVECLUSTER_NAMESPACE: { value: namespace },
     LIVECLUSTER_CLUSTER: { value: name },
@@ -145,7 +149,7 @@ function environment(cluster: Cluster, role: Role): EnvVar[] {
     LIVECLUSTER_API_PORT: { value: String(ports.api) },
     LIVECLUSTER_ADMIN_PORT: { value: String(ports.admin) },
   };
-  const extra = extraEnv.filter((each) => !(each.name in own));
+  const extra = extraEnv.filter((each) => !each.name.startsWith(OWN_PREFIX));
   const isSet = (variable: string) => extra.some((each) => each.name === variable);
   const limitBytes = resources.limits?.['memory'] === undefined ? undefined : bytesOf(resources.limits['memory']);
   const heapMiB = limitBytes === undefined ? 0 : Math.floor((limitBytes * HEAP_SHARE) / 2 ** 20);
