@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
+import { collectLogs } from './cluster/collect.ts';
 import { DEFAULT_VHOST, LABELS } from '../contract/names.ts';
 import { Encoder } from './lib/encoder.ts';
 import { killHard } from './lib/host-process.ts';
@@ -86,6 +87,15 @@ before(async () => {
   await kubectl(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=true']);
   await kubectl(['create', 'namespace', NAMESPACE]);
   await kubectl(['label', 'namespace', NAMESPACE, 'pod-security.kubernetes.io/enforce=restricted']);
+});
+
+let hasFailed = false;
+afterEach(async (context) => {
+  if (hasFailed || !('error' in context) || !context.error) return;
+  hasFailed = true;
+  // Later tests go on and the pods' logs with them.
+  const folder = await collectLogs({ kubeconfig: process.env['KUBECONFIG'] ?? '', prefix: [] }, 'first-failure');
+  console.log(`logs of the first failure are in ${folder}`);
 });
 
 after(async () => {

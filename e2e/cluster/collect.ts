@@ -5,8 +5,8 @@ import { run } from './processes.ts';
 import { logFolder } from './rig.ts';
 import { ensureTools } from './tools.ts';
 
-/** Where logs of a failed run are kept; each run replaces the last one's. */
-export const artifactsFolder = resolve(import.meta.dirname, '../artifacts');
+/** Where logs of a failed run are kept, a folder for each moment at which they were taken. */
+const artifactsFolder = resolve(import.meta.dirname, '../artifacts');
 
 const dumps: Readonly<Record<string, readonly string[]>> = {
   'objects.txt': ['get', 'nodes,pods,services,endpointslices,statefulsets,deployments,leases', '-A', '-o', 'wide'],
@@ -16,14 +16,19 @@ const dumps: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Writes logs and objects into `artifactsFolder`. What can't be had is left out: a cluster that fails may not answer.
+ * Writes logs and objects into a folder named after the moment, in place of an earlier run's. What can't be had is left
+ * out: a cluster that fails may not answer.
  *
  * @returns the folder
  */
-export async function collectLogs(target: { kubeconfig: string; prefix: readonly string[] }): Promise<string> {
-  rmSync(artifactsFolder, { recursive: true, force: true });
-  mkdirSync(artifactsFolder, { recursive: true });
-  if (existsSync(logFolder)) cpSync(logFolder, join(artifactsFolder, 'components'), { recursive: true });
+export async function collectLogs(
+  target: { kubeconfig: string; prefix: readonly string[] },
+  moment: 'first-failure' | 'end',
+): Promise<string> {
+  const folder = join(artifactsFolder, moment);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  if (existsSync(logFolder)) cpSync(logFolder, join(folder, 'components'), { recursive: true });
   const { kubectl } = await ensureTools();
   const call = (args: readonly string[]) => {
     try {
@@ -33,18 +38,17 @@ export async function collectLogs(target: { kubeconfig: string; prefix: readonly
       return `${(error as Error).message}\n`;
     }
   };
-  for (const [file, args] of Object.entries(dumps)) writeFileSync(join(artifactsFolder, file), call(args));
+  for (const [file, args] of Object.entries(dumps)) writeFileSync(join(folder, file), call(args));
 
   const names = 'jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}{"\\n"}{end}';
   for (const line of call(['get', 'pods', '-A', '-o', names]).split('\n')) {
     const [namespace, pod] = line.split(' ');
     if (!namespace || !pod || !/^[a-z0-9.-]+$/.test(pod)) continue;
     const log = (options: readonly string[]) => call(['-n', namespace, 'logs', pod, '--all-containers', ...options]);
-    writeFileSync(join(artifactsFolder, `${namespace}_${pod}.log`), log([]));
+    writeFileSync(join(folder, `${namespace}_${pod}.log`), log([]));
     const previous = log(['--previous']);
     // Most containers never restarted and have none.
-    if (!previous.startsWith('e2e: '))
-      writeFileSync(join(artifactsFolder, `${namespace}_${pod}.previous.log`), previous);
+    if (!previous.startsWith('e2e: ')) writeFileSync(join(folder, `${namespace}_${pod}.previous.log`), previous);
   }
-  return artifactsFolder;
+  return folder;
 }

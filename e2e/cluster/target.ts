@@ -29,7 +29,7 @@ export async function openTarget(print: (line: string) => void = (line) => conso
     ? { kind: 'existing', kubeconfig: resolve(existing), prefix: [] }
     : { kind: 'rig', kubeconfig: kubeconfigPath, prefix: netnsPrefix };
   const close: Target['close'] = async ({ keepLogs }) => {
-    if (keepLogs) print(`e2e: logs are kept in ${await collectLogs(common)}`);
+    if (keepLogs) print(`e2e: logs are kept in ${await collectLogs(common, 'end')}`);
     if (common.kind === 'rig' && !keepsRig) await takeDown(print);
   };
   if (common.kind === 'existing') {
