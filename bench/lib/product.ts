@@ -1,0 +1,170 @@
+import { execFileSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Role } from '#contract/names.ts';
+import { CONFIG_FILES, DEFAULT_VHOST } from '#contract/names.ts';
+import type { NodeConfig } from '#contract/node-config.ts';
+import { VHOST_DEFAULTS, VhostConfig } from '#contract/node-config.ts';
+import { NodeEnv } from '#contract/node-env.ts';
+import { BenchProcess, freePort } from './processes.ts';
+import type { MediaServer } from './servers.ts';
+import { temporary } from './servers.ts';
+import { LOAD_CORE, SERVER_CORE } from './settings.ts';
+
+/*
+ * The product as it is deployed: media-node/src/main.ts in a process of its own, with a real Redis as directory.
+ */
+
+const ROOT = join(import.meta.dirname, '..', '..');
+export const ENTRY = join(ROOT, 'media-node', 'src', 'main.ts');
+export const PROBE = join(import.meta.dirname, '..', 'load', 'loop-probe.mjs');
+const ADMIN_TOKEN = 'b'.repeat(64);
+
+/** When a Vhost's players get their frames: as the node's load allows, each at once, or merged over milliseconds. */
+export type MergeWindow = 'auto' | 'realtime' | number;
+
+/** A Vhost for every host, with a merge window; undefined while the product knows no such setting. */
+export function benchVhost(window?: MergeWindow): VhostConfig | undefined {
+  const plain = { name: DEFAULT_VHOST, hosts: [DEFAULT_VHOST], ...VHOST_DEFAULTS };
+  if (window === undefined) return VhostConfig.parse(plain);
+  const parsed = VhostConfig.safeParse({ ...plain, play: { ...VHOST_DEFAULTS.play, mergeWindow: window } });
+  return parsed.success ? parsed.data : undefined;
+}
+
+export const NEEDS_WINDOW = "a Vhost's merge window (play.mergeWindow: auto, realtime or milliseconds)";
+
+/** Whether the product listens for RTMPS when its environment names a port. */
+export const HAS_RTMPS = 'LIVECLUSTER_RTMPS_PORT' in NodeEnv.shape;
+export const NEEDS_RTMPS = 'RTMPS (LIVECLUSTER_RTMPS_PORT, and tls.crt and tls.key beside the configuration)';
+
+/** A local Redis that the product's nodes share. */
+export async function startRedis(): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const port = await freePort();
+  const folder = temporary();
+  const args = ['--port', String(port), '--save', '', '--dir', folder, '--bind', '127.0.0.1'];
+  const redis = new BenchProcess('redis-server', LOAD_CORE, 'redis-server', args);
+  await redis.listening(port);
+  const close = async (): Promise<void> => {
+    await redis.close();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { port, close };
+}
+
+export interface ProductOptions {
+  readonly redisPort: number;
+  readonly role?: Role;
+  readonly vhost?: VhostConfig;
+  /** Number in the pod's name. */
+  readonly ordinal?: number;
+  readonly core?: number;
+  /** Listens for RTMPS too, with a certificate of its own. */
+  readonly hasTls?: boolean;
+  /** Measures the event loop's delay: `process.ask` answers it. */
+  readonly hasProbe?: boolean;
+}
+
+export interface Product extends MediaServer {
+  readonly httpPort: number;
+  readonly rtmpsPort?: number;
+  /** Value of a metric whose line begins so, from the admin port. */
+  metric(series: string): Promise<number>;
+}
+
+/** What main.ts is told: environment and configuration folder. Close removes the folder. */
+export interface ProductSetup {
+  readonly env: Record<string, string>;
+  readonly folder: string;
+  readonly adminPort: number;
+  close(): void;
+}
+
+export async function setUpProduct(
+  options: ProductOptions,
+  ports: { readonly rtmp: number; readonly http: number; readonly rtmps?: number },
+): Promise<ProductSetup> {
+  const { redisPort, role = 'origin', vhost = benchVhost()!, ordinal = 0 } = options;
+  const folder = temporary();
+  const config: NodeConfig = {
+    version: 1,
+    logLevel: 'warn',
+    maxConnections: 19_000,
+    pullHoldMs: 30_000,
+    drainMs: 1_000,
+    vhosts: [vhost],
+  };
+  writeFileSync(join(folder, CONFIG_FILES.config), JSON.stringify(config));
+  writeFileSync(join(folder, CONFIG_FILES.adminToken), ADMIN_TOKEN);
+  writeFileSync(join(folder, CONFIG_FILES.relayKey), 'c'.repeat(64));
+  writeFileSync(join(folder, CONFIG_FILES.redisUrl), `redis://127.0.0.1:${redisPort}`);
+  if (ports.rtmps !== undefined) writeCertificate(folder);
+  const adminPort = await freePort();
+  const env = {
+    LIVECLUSTER_ROLE: role,
+    LIVECLUSTER_NAMESPACE: 'bench',
+    LIVECLUSTER_CLUSTER: 'live',
+    LIVECLUSTER_POD_NAME: `live-${role}-${ordinal}`,
+    LIVECLUSTER_POD_UID: `00000000-0000-4000-8000-${role === 'origin' ? '0' : '1'}${String(ordinal).padStart(11, '0')}`,
+    LIVECLUSTER_POD_IP: '127.0.0.1',
+    LIVECLUSTER_CONFIG_DIR: folder,
+    LIVECLUSTER_ORIGINS_HOST: 'localhost',
+    LIVECLUSTER_RTMP_PORT: String(ports.rtmp),
+    LIVECLUSTER_HTTP_PORT: String(ports.http),
+    LIVECLUSTER_API_PORT: '0',
+    LIVECLUSTER_ADMIN_PORT: String(adminPort),
+    NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
+    ...(ports.rtmps !== undefined && { LIVECLUSTER_RTMPS_PORT: String(ports.rtmps) }),
+  };
+  return { env, folder, adminPort, close: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** ECDSA P-256, as certificates usually are today. */
+function writeCertificate(folder: string): void {
+  const files = ['-keyout', join(folder, 'tls.key'), '-out', join(folder, 'tls.crt')];
+  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  execFileSync('openssl', ['req', ...kind, ...files, '-subj', '/CN=localhost'], { stdio: 'ignore' });
+}
+
+export async function startProduct(options: ProductOptions): Promise<Product> {
+  const rtmpPort = await freePort();
+  const httpPort = await freePort();
+  const rtmpsPort = options.hasTls ? await freePort() : undefined;
+  const ports = { rtmp: rtmpPort, http: httpPort, ...(rtmpsPort !== undefined && { rtmps: rtmpsPort }) };
+  const setup = await setUpProduct(options, ports);
+  const { hasProbe = false } = options;
+  const extra = (process.env['BENCH_NODE_ARGS'] ?? '').split(' ').filter((part) => part !== '');
+  const args = [...extra, ...(hasProbe ? ['--import', PROBE] : []), ENTRY];
+  const node = new BenchProcess('the media node', options.core ?? SERVER_CORE, process.execPath, args, {
+    env: setup.env,
+    hasChannel: hasProbe,
+  });
+  const admin = `http://127.0.0.1:${setup.adminPort}`;
+  try {
+    await node.until('become ready', () =>
+      fetch(`${admin}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    );
+  } catch (error) {
+    await node.close();
+    throw error;
+  }
+  return {
+    name: 'livecluster',
+    process: node,
+    rtmpPort,
+    httpPort,
+    ...(rtmpsPort !== undefined && { rtmpsPort }),
+    async metric(series) {
+      const response = await fetch(`${admin}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+      const text = await response.text();
+      const line = text.split('\n').find((candidate) => candidate.startsWith(series));
+      return Number(line?.slice(line.lastIndexOf(' ') + 1) ?? NaN);
+    },
+    async close() {
+      await node.close();
+      setup.close();
+    },
+  };
+}
