@@ -32,6 +32,7 @@ test('a Vhost that says nothing but its hosts is VHOST_DEFAULTS', () => {
         takeover: publish.takeover,
         firstPacketTimeoutMs: durationMs(publish.firstPacketTimeout),
         idleTimeoutMs: durationMs(publish.idleTimeout),
+        graceMs: durationMs(publish.grace),
       },
       play: { gopCache: play.gopCache, queueLengthMs: durationMs(play.queueLength) },
     },

@@ -27,6 +27,8 @@ export const VhostConfig = z.strictObject({
     firstPacketTimeoutMs: durationMs,
     /** How long it may stay silent afterwards. */
     idleTimeoutMs: durationMs,
+    /** How long a stream whose publisher is gone keeps its place in the cluster for the next one; 0: not at all. */
+    graceMs: durationMs,
   }),
   play: z.strictObject({
     /** Begin a new player at the last key frame instead of the next one. */
@@ -63,7 +65,7 @@ export type NodeConfig = z.infer<typeof NodeConfig>;
 /** Settings of a Vhost that says nothing but its hosts. The CRD's defaults are these (a test holds them together). */
 export const VHOST_DEFAULTS = {
   enabled: true,
-  publish: { takeover: 'Reject', firstPacketTimeoutMs: 20_000, idleTimeoutMs: 5_000 },
+  publish: { takeover: 'Reject', firstPacketTimeoutMs: 20_000, idleTimeoutMs: 5_000, graceMs: 10_000 },
   play: { gopCache: true, queueLengthMs: 10_000 },
   httpRemux: { enabled: true, mount: '[vhost]/[app]/[stream].flv' },
   security: { cors: { allowOrigins: ['*'] } },

@@ -41,6 +41,11 @@ export const VhostSpec = z.strictObject({
       idleTimeout: boundedDuration('100ms')
         .default('5s')
         .describe("How long it may stay silent afterwards; SRS's normal_timeout."),
+      grace: boundedDuration()
+        .default('10s')
+        .describe(
+          'How long a stream whose publisher is gone waits for the next one, with its place in the cluster and the pulls of other pods kept; 0s ends it at once.',
+        ),
     })
     .prefault({})
     .describe('Rules for publishers.'),

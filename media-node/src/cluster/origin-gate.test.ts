@@ -1,14 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { pino } from 'pino';
-import { StreamRegistry } from '../stream/stream-registry.ts';
-import { createMemoryDirectory, MemoryDirectoryBackend } from './memory-directory.ts';
-import { OriginGate } from './origin-gate.ts';
-import { nodeInfo, QUICK } from './testing/directory.conformance.ts';
-import { FakeFinder, FakeProbe, session, testConfig } from './testing/fakes.ts';
+import { session } from './testing/fakes.ts';
+import { testOrigins } from './testing/origins.ts';
 import { until } from './testing/until.ts';
 
-const logger = pino({ level: 'silent' });
 const key = { vhost: 'v', app: 'live', stream: 'demo' };
 const replace = { ...key, vhost: 'replace' };
 const closers: (() => unknown)[] = [];
@@ -17,57 +12,10 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-/** Origins on one directory whose probes reach each other's gates, as over the admin ports. */
-async function origins(count: number, backend = new MemoryDirectoryBackend()) {
-  const gates = new Map<string, OriginGate>();
-  const reach = { isSilent: false };
-  const nodes = [];
-  for (let ordinal = 0; ordinal < count; ordinal += 1) {
-    const node = nodeInfo({ ordinal });
-    const directory = createMemoryDirectory(backend, { node, logger, ...QUICK });
-    await directory.start();
-    const [probe, finder, registry] = [new FakeProbe(), new FakeFinder(), new StreamRegistry()];
-    const gate = new OriginGate({
-      node,
-      config: testConfig(),
-      registry,
-      directory,
-      probe: {
-        ask: async (owner, of) => answer(owner.nodeId, (peer) => peer.peerPublisher(of).published, owner),
-        yield: async (owner, of) =>
-          answer(owner.nodeId, (peer) => peer.peerYield(of, owner.epoch, node.nodeId).published, owner),
-      },
-      finder: {
-        find: async (of) => {
-          finder.calls += 1;
-          const others = [...gates].filter(([nodeId]) => nodeId !== node.nodeId);
-          const found = others.map(([, peer]) => peer.peerPublisher(of)).filter(({ published }) => published);
-          const live = found.find(({ epoch }) => epoch !== null);
-          return {
-            owner: live && { ...live, epoch: live.epoch ?? 1 },
-            isClaiming: found.some(({ epoch }) => epoch === null),
-            reachable: [],
-          };
-        },
-      },
-      logger,
-      silenceMs: 50,
-    });
-    const answer = (nodeId: string, ask: (peer: OriginGate) => boolean, owner: Parameters<typeof probe.ask>[0]) => {
-      const peer = gates.get(nodeId);
-      if (peer === undefined) return { kind: 'no' } as const;
-      if (reach.isSilent) return { kind: 'silent' } as const;
-      return ask(peer) ? ({ kind: 'yes', owner } as const) : ({ kind: 'no' } as const);
-    };
-    gates.set(node.nodeId, gate);
-    closers.push(
-      () => directory.close('test over'),
-      () => registry.close('test over'),
-      () => gate.close('test over'),
-    );
-    nodes.push({ gate, directory, registry, finder, crash: () => (gates.delete(node.nodeId), directory.abandon()) });
-  }
-  return { backend, nodes, reach };
+async function origins(count: number): ReturnType<typeof testOrigins> {
+  const made = await testOrigins(count);
+  closers.push(() => made.close());
+  return made;
 }
 
 const ignore = (): void => {};

@@ -11,7 +11,7 @@ import type { Stream } from '../stream/stream.ts';
 import type { Directory, NodeInfo } from './directory.ts';
 import type { OriginFinder, PeerAnswers, PublisherProbe } from './ports.ts';
 import { Publications } from './publications.ts';
-import type { PublicationSlot } from './publications.ts';
+import type { Holding, PublicationSlot } from './publications.ts';
 import { StreamClaim } from './stream-claim.ts';
 
 export interface OriginGateOptions {
@@ -33,6 +33,7 @@ export class OriginGate implements Gate, PeerAnswers {
   readonly #claim: StreamClaim;
   readonly #publications = new Publications();
   readonly #unsubscribe: () => void;
+  #resumed = 0;
   #isDraining = false;
   #closedBecause: string | undefined;
 
@@ -50,7 +51,17 @@ export class OriginGate implements Gate, PeerAnswers {
     return this.#claim.takeovers;
   }
 
-  /** Publishers here, those that still wait for their claim included. */
+  /** Streams whose publisher is gone and may come back; see `publish.graceMs`. */
+  get awaited(): number {
+    return this.#publications.waiting;
+  }
+
+  /** Publishers that went on with the claim of the one before them on this node. */
+  get resumed(): number {
+    return this.#resumed;
+  }
+
+  /** Publishers here, those that still wait for their claim and those that are waited for included. */
   get publications(): number {
     return this.#publications.size;
   }
@@ -63,14 +74,23 @@ export class OriginGate implements Gate, PeerAnswers {
     const vhost = this.#admit(key, session);
     const slot = this.#publications.enter(key, vhost.publish.takeover, onRevoked);
     let epoch: number | undefined;
+    let holding = slot.inherited;
     try {
-      epoch = await this.#claim.claim(slot, vhost.publish.takeover);
-      if (this.#closedBecause !== undefined) slot.revoke(this.#closedBecause);
-      slot.grant(epoch);
-      const stream = this.#open(key);
-      return this.#publication(slot, epoch, stream, vhost);
+      if (holding === undefined) {
+        epoch = await this.#claim.claim(slot, vhost.publish.takeover);
+        if (this.#closedBecause !== undefined) slot.revoke(this.#closedBecause);
+        const stream = this.#open(key);
+        holding = { epoch, stream, letGo: stream.hold() };
+      } else {
+        epoch = holding.epoch;
+        this.#resumed += 1;
+        this.#log.info({ ...key, epoch }, 'stream goes on with another publisher');
+      }
+      slot.grant(epoch, holding);
+      return this.#publication(slot, holding, vhost);
     } catch (error) {
       slot.leave();
+      holding?.letGo();
       if (epoch !== undefined) void this.#options.directory.release(key, epoch);
       throw error;
     }
@@ -79,8 +99,11 @@ export class OriginGate implements Gate, PeerAnswers {
   // Nothing to wait for, but a promise is the Gate's way.
   async play(key: StreamKey, session: SessionInfo): Promise<{ readonly stream: Stream; readonly vhost: VhostConfig }> {
     const vhost = this.#admit(key, session);
-    if (session.relay !== undefined && this.#publications.get(key)?.isLive !== true) {
-      throw new GateError('not-here', 'this node does not own the stream');
+    if (session.relay !== undefined) {
+      const slot = this.#publications.get(key);
+      if (slot?.isLive !== true && slot?.isWaiting !== true) {
+        throw new GateError('not-here', 'this node does not own the stream');
+      }
     }
     return { stream: this.#open(key), vhost };
   }
@@ -89,7 +112,8 @@ export class OriginGate implements Gate, PeerAnswers {
     const { nodeId, host, rtmpPort, adminPort } = this.#options.node;
     const slot = this.#publications.get(key);
     // One that claims counts: its record may stand before its answer is here, and without a directory nobody else decides.
-    const published = slot !== undefined && slot.revokedBecause === undefined && !slot.isAside;
+    // One that is only waited for does not: whoever has a publisher now gets the stream.
+    const published = slot !== undefined && slot.revokedBecause === undefined && !slot.isAside && !slot.isWaiting;
     const epoch = slot?.isLive === true ? (slot.epoch ?? null) : null;
     return { version: 1, nodeId, host, rtmpPort, adminPort, published, epoch };
   }
@@ -104,9 +128,10 @@ export class OriginGate implements Gate, PeerAnswers {
     return this.peerPublisher(key);
   }
 
-  /** Takes no new sessions; those that are here stay. */
+  /** Takes no new sessions but those of other nodes; those that are here stay, and nobody's return is waited for. */
   drain(): void {
     this.#isDraining = true;
+    this.#publications.endWaits('the node drains');
   }
 
   /** Takes no new sessions and ends every publisher; idempotent. */
@@ -119,7 +144,8 @@ export class OriginGate implements Gate, PeerAnswers {
   }
 
   #admit(key: StreamKey, { relay }: SessionInfo): VhostConfig {
-    if (this.#isDraining) throw new GateError('draining', 'the node is closing');
+    const isClosed = this.#closedBecause !== undefined;
+    if (isClosed || (this.#isDraining && relay === undefined)) throw new GateError('draining', 'the node is closing');
     const vhost = this.#options.config.vhosts.named(key.vhost);
     if (vhost === undefined) throw new GateError('no-vhost', 'the vhost does not exist or is disabled');
     if (relay?.path.includes(this.#options.node.nodeId) === true) {
@@ -137,20 +163,32 @@ export class OriginGate implements Gate, PeerAnswers {
     }
   }
 
-  #publication(slot: PublicationSlot, epoch: number, stream: Stream, vhost: VhostConfig): Publication {
-    const letGo = stream.hold();
+  #publication(slot: PublicationSlot, holding: Holding, vhost: VhostConfig): Publication {
+    const { epoch, stream } = holding;
     let isClosed = false;
+    const end = (reason: string): void => {
+      slot.leave();
+      if (slot.isPassedOn) return;
+      holding.letGo();
+      this.#log.info({ ...slot.key, epoch, reason }, 'stream released');
+      void this.#options.directory.release(slot.key, epoch);
+    };
     return {
       stream,
       vhost,
       close: (reason) => {
         if (isClosed) return;
         isClosed = true;
-        letGo();
-        slot.leave();
-        this.#log.info({ ...slot.key, epoch, reason }, 'stream released');
-        void this.#options.directory.release(slot.key, epoch);
+        const graceMs = this.#graceMs(slot.key);
+        if (slot.wait(graceMs, end)) this.#log.info({ ...slot.key, epoch, graceMs, reason }, 'publisher is waited for');
+        else end(reason);
       },
     };
+  }
+
+  /** By the configuration of now. A node that is leaving waits for nobody: encoders come back to another one. */
+  #graceMs(key: StreamKey): number {
+    if (this.#isDraining) return 0;
+    return this.#options.config.vhosts.named(key.vhost)?.publish.graceMs ?? 0;
   }
 }

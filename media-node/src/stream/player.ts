@@ -11,7 +11,7 @@ export interface PlayOptions {
 
 /**
  * One receiver of a stream: a viewer, or another node (`isRelay`), which metrics do not count as a viewer and which is
- * closed when the stream's publisher leaves, so that its node looks up the owner again.
+ * closed when the stream's publisher leaves and nobody holds the stream, so that its node looks up the owner again.
  */
 export interface Player {
   readonly id: string;

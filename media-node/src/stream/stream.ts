@@ -151,7 +151,15 @@ export class Stream implements Flushable {
     return queue;
   }
 
-  /** Keeps the stream registered until the returned function is called (idempotent). */
+  /** Somebody has the right to publish, though perhaps nobody does just now: see hold. */
+  get isHeld(): boolean {
+    return this.#holds > 0;
+  }
+
+  /**
+   * Says that somebody has the right to publish, until the returned function is called (idempotent). The stream stays
+   * registered meanwhile, and other nodes that fetch it stay connected while no publisher is there.
+   */
   hold(): () => void {
     this.#checkOpen();
     this.#holds++;
@@ -161,6 +169,7 @@ export class Stream implements Flushable {
       if (!isHeld) return;
       isHeld = false;
       this.#holds--;
+      this.#endRelays();
       if (this.isIdle) this.#owner.onIdle(this);
     };
   }
@@ -230,7 +239,7 @@ export class Stream implements Flushable {
       this.#dropIngest();
       this.#publisher = undefined;
       this.#publishedAtMs = undefined;
-      for (const queue of this.#playbacks) if (queue.player.isRelay) queue.player.close('the publisher left');
+      this.#endRelays();
       this.#updateDemand();
       if (this.isIdle) this.#owner.onIdle(this);
     },
@@ -291,6 +300,12 @@ export class Stream implements Flushable {
     this.#updateDemand();
     if (this.isIdle) this.#owner.onIdle(this);
   };
+
+  /** When nobody publishes and nobody will, other nodes have to look who does. */
+  #endRelays(): void {
+    if (this.#publisher !== undefined || this.#holds > 0) return;
+    for (const queue of this.#playbacks) if (queue.player.isRelay) queue.player.close('the publisher left');
+  }
 
   #dropUnused(output: Output): void {
     if (output.queues.length > 0) return;

@@ -30,7 +30,7 @@ test("each role gets its own settings and a Vhost's durations become millisecond
   );
   const tv = vhost(
     'tv',
-    '{hosts: [tv.example], publish: {takeover: Replace, idleTimeout: 250ms}, httpRemux: {enabled: false}}',
+    '{hosts: [tv.example], publish: {takeover: Replace, idleTimeout: 250ms, grace: 1m}, httpRemux: {enabled: false}}',
   );
   const origin = renderNodeConfig(cluster, 'origin', [tv]);
   assert.equal(origin.logLevel, 'debug');
@@ -43,6 +43,7 @@ test("each role gets its own settings and a Vhost's durations become millisecond
     takeover: 'Replace',
     firstPacketTimeoutMs: 20_000,
     idleTimeoutMs: 250,
+    graceMs: 60_000,
   });
   assert.equal(origin.vhosts[1]?.httpRemux.enabled, false);
   const edge = renderNodeConfig(cluster, 'edge', [tv]);

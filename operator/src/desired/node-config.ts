@@ -99,6 +99,7 @@ function renderVhost({ metadata, spec }: VhostView): VhostConfig {
       takeover: spec.publish.takeover,
       firstPacketTimeoutMs: durationMs(spec.publish.firstPacketTimeout),
       idleTimeoutMs: durationMs(spec.publish.idleTimeout),
+      graceMs: durationMs(spec.publish.grace),
     },
     play: { gopCache: spec.play.gopCache, queueLengthMs: durationMs(spec.play.queueLength) },
     httpRemux: { enabled: spec.httpRemux.enabled, mount: spec.httpRemux.mount },

@@ -147,7 +147,7 @@ export function session(over: Partial<SessionInfo> = {}): SessionInfo {
   return { id: 's', protocol: 'rtmp', ip: '127.0.0.1', tcUrl: '', pageUrl: '', param: '', ...over };
 }
 
-/** A configuration with the vhosts `v` (Reject) and `replace` (Replace). */
+/** A configuration with the vhosts `v` (Reject), `replace` (Replace), both without grace, and `grace` with much of it. */
 export function testConfig(over: Partial<NodeConfig> = {}): ConfigStore {
   const vhost = (name: string, change: Partial<VhostConfig> = {}): VhostConfig => ({
     ...(structuredClone(VHOST_DEFAULTS) as unknown as VhostConfig),
@@ -163,8 +163,9 @@ export function testConfig(over: Partial<NodeConfig> = {}): ConfigStore {
       pullHoldMs: 200,
       drainMs: 1_000,
       vhosts: [
-        vhost('v'),
-        vhost('replace', { publish: { ...VHOST_DEFAULTS.publish, takeover: 'Replace' } }),
+        vhost('v', { publish: { ...VHOST_DEFAULTS.publish, graceMs: 0 } }),
+        vhost('replace', { publish: { ...VHOST_DEFAULTS.publish, takeover: 'Replace', graceMs: 0 } }),
+        vhost('grace', { publish: { ...VHOST_DEFAULTS.publish, graceMs: 600_000 } }),
         vhost('deny', { cluster: { edgePublish: 'Deny' } }),
       ],
       ...over,

@@ -17,7 +17,7 @@ let sentMs = 0;
 
 before(async () => {
   // The good encoder is silent while a case takes its time.
-  const publish = { takeover: 'Reject', firstPacketTimeoutMs: 120_000, idleTimeoutMs: 120_000 } as const;
+  const publish = { takeover: 'Reject', firstPacketTimeoutMs: 120_000, idleTimeoutMs: 120_000, graceMs: 0 } as const;
   node = await startTestNode(new MemoryGate([vhostOf('__defaultVhost__', ['__defaultVhost__'], { publish })]));
   encoder = await RtmpPeer.connected(node.rtmpPort);
   await encoder.publish('good');

@@ -243,7 +243,7 @@ export class ServerSession {
     const { key, info } = this.#ask(command, 'play');
     const { stream, vhost } = await this.#options.gate.play(key, info);
     if (!this.#connection.isOpen) return;
-    if (this.#relay !== undefined && stream.publisher === undefined) {
+    if (this.#relay !== undefined && stream.publisher === undefined && !stream.isHeld) {
       throw new GateError('not-here', 'the stream ended while it was asked for');
     }
     this.#silence.stop();

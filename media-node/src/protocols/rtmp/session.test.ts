@@ -341,7 +341,7 @@ describe('the connection', () => {
   });
 
   test('of an encoder that falls silent is ended, before its first frame and after', async () => {
-    const publish = { takeover: 'Reject', firstPacketTimeoutMs: 100, idleTimeoutMs: 150 } as const;
+    const publish = { takeover: 'Reject', firstPacketTimeoutMs: 100, idleTimeoutMs: 150, graceMs: 0 } as const;
     const quick = await startTestNode(new MemoryGate([vhostOf('v', ['__defaultVhost__'], { publish })]));
     const silent = await RtmpPeer.connected(quick.rtmpPort);
     await silent.publish('silent');
@@ -355,7 +355,7 @@ describe('the connection', () => {
   });
 
   test('of a publisher whose right is lost ends', async () => {
-    const publish = { takeover: 'Replace', firstPacketTimeoutMs: 20_000, idleTimeoutMs: 20_000 } as const;
+    const publish = { takeover: 'Replace', firstPacketTimeoutMs: 20_000, idleTimeoutMs: 20_000, graceMs: 0 } as const;
     const replacing = await startTestNode(new MemoryGate([vhostOf('v', ['__defaultVhost__'], { publish })]));
     const first = await RtmpPeer.connected(replacing.rtmpPort);
     await first.publish('s');
