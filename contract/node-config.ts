@@ -15,7 +15,7 @@ const durationMs = z
 
 /** One virtual host, every default filled in. Durations are in milliseconds. */
 export const VhostConfig = z.strictObject({
-  /** `metadata.name` of the Vhost, or `__defaultVhost__` for the built-in one. */
+  /** Part of its streams' names: `metadata.name` of the Vhost, or `__defaultVhost__` for the one with the catch-all host. */
   name: z.string().min(1).max(253),
   /** Host names it answers to; `__defaultVhost__` catches every other. */
   hosts: z.array(z.string().min(1).max(253)).min(1).max(64),

@@ -247,6 +247,9 @@ test('a changed Vhost is Programmed on the same pods with the stream uncut', asy
   assert.equal(await allowed(), 'https://tv.example.com', 'the pod answers by the new rule');
   await viewer.moreFrames(50);
   viewer.assertSound();
+  const later = watch(`http://${podIp(edge!)}:8080/live/stream01.flv`);
+  await later.moreFrames(50);
+  await stopViewers(later);
   assert.deepEqual(await uids(), before, 'same pods');
   assert.equal(encoder!.starts, starts, 'the encoder was not cut');
   await stopViewers(viewer);

@@ -58,13 +58,13 @@ test("the CRD's defaults of a Vhost are the node's", () => {
   assert.deepEqual(settings, VHOST_DEFAULTS);
 });
 
-test('a Vhost that claims __defaultVhost__ takes the place of the built-in one', () => {
+test('a Vhost that claims __defaultVhost__ takes the place and the name of the built-in one: running streams stay found', () => {
   const config = renderNodeConfig(liveCluster('{}'), 'edge', [
     vhost('all', '{hosts: [__defaultVhost__, b.example], play: {gopCache: false}}'),
   ]);
   assert.deepEqual(
     config.vhosts.map((each) => [each.name, each.hosts, each.play.gopCache]),
-    [['all', ['__defaultVhost__', 'b.example'], false]],
+    [['__defaultVhost__', ['__defaultVhost__', 'b.example'], false]],
   );
 });
 
