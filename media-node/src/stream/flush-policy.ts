@@ -3,29 +3,37 @@ export interface Flushable {
   flush(): void;
 }
 
-/**
- * Decides when a stream's batch is written. Called once for each batch, when its first bytes come; `flush` must follow
- * exactly once. A window of time, adapting to load, is another implementation of this port.
- */
+/** A flush to come. */
+export interface FlushTicket {
+  /** Takes it back; idempotent, and without effect once the flush has begun. */
+  cancel(): void;
+}
+
+/** Carries flushes out at their time; a port so that tests have the time in hand. */
 export interface FlushPolicy {
-  request(target: Flushable): void;
+  /** Milliseconds that never go back. */
+  now(): number;
+  /** Calls `target.flush()` once, after `delayMs`; 0 is the end of this turn of the event loop. */
+  schedule(target: Flushable, delayMs: number): FlushTicket;
 }
 
 /**
- * Writes at the end of the event-loop turn in which the bytes came: no latency worth naming, and all frames of one or
- * more socket reads cost one write a player.
+ * With timers. A delay of 0 means one write a player for all frames of the socket reads of one turn, and no latency worth
+ * naming.
  */
-export class TurnFlush implements FlushPolicy {
-  #targets: Flushable[] = [];
-
-  request(target: Flushable): void {
-    if (this.#targets.length === 0) setImmediate(this.#run);
-    this.#targets.push(target);
+export class TimerFlush implements FlushPolicy {
+  now(): number {
+    return performance.now();
   }
 
-  readonly #run = (): void => {
-    const targets = this.#targets;
-    this.#targets = [];
-    for (const target of targets) target.flush();
-  };
+  schedule(target: Flushable, delayMs: number): FlushTicket {
+    if (delayMs <= 0) {
+      const immediate = setImmediate(() => target.flush());
+      return { cancel: () => clearImmediate(immediate) };
+    }
+    // Rounded up: a timer that runs out before its instant would have the rest flushed again at the instant.
+    const timer = setTimeout(() => target.flush(), Math.ceil(delayMs));
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  }
 }

@@ -1,15 +1,18 @@
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
-import { ByteArena } from './byte-arena.ts';
+import { EncodedLog } from './encoded-log.ts';
 import type { FrameEncoder } from './frame-encoder.ts';
 import type { GopChange } from './gop-cache.ts';
 import { MediaPositions } from './media-positions.ts';
+import type { GroupSource } from './player-group.ts';
+import { GROUP_PLAYERS, PlayerGroup } from './player-group.ts';
 import type { PlayerQueue } from './player-queue.ts';
 
 /** What an output reads of its stream. */
 export interface OutputSource {
   readonly tracks: readonly Track[];
   readonly metadata: Metadata | undefined;
+  now(): number;
 }
 
 /** Finer marks than this tell nothing: a queue is bounded in seconds. */
@@ -17,188 +20,167 @@ const MARK_SPACING_MS = 50;
 
 /**
  * One format (and variant) of a stream, there only while it has players. Each frame is encoded once; the bytes of a
- * flush are one Buffer that every player's socket gets. Since the last key frame they also stand in one piece, which is
- * what a player that joins begins with.
+ * flush are one Buffer that the sockets of all players in step get.
  */
-export class Output {
+export class Output implements GroupSource {
   readonly encoder: FrameEncoder;
   /** Bytes handed to players by this output. */
   bytesOut = 0;
-  /** Bytes flushed since the output was made: the position of a player that is in step. */
-  position = 0;
-  /** Decoding times: of the last frame, of the GOP cache's first one, of the batch's first key frame. */
+  /** Frames encoded so far. */
+  frames = 0;
+  /** Times on the stream's own clock, for queues: of the last frame, of the GOP cache's first one. */
   lastMs = 0;
   gopStartMs = 0;
-  cutMs = 0;
+  /** Time on the wire of the GOP cache's first frame. */
+  #gopDtsMs = 0;
   readonly #source: OutputSource;
+  readonly #log = new EncodedLog();
   readonly #positions = new MediaPositions();
-  readonly #queues: PlayerQueue[] = [];
-  /** The GOP's bytes; undefined while there is none to join at. */
-  #gop: ByteArena | undefined;
-  /** The batch: what left the arena or never was in it, then the arena from #pendingStart on. */
-  #parts: Buffer[] = [];
-  #partsBytes = 0;
-  #pendingStart = 0;
-  #frames = 0;
-  #cutOffset = -1;
-  #isFlushing = false;
-  #hasLeavers = false;
+  /** Viewers; the first group is there as long as the output. */
+  readonly #groups: PlayerGroup[];
+  /** Other nodes: they get everything at once, for windows of several nodes would add up. */
+  readonly #relays: PlayerGroup;
+  #players = 0;
+  #header: { readonly dtsMs: number; readonly bytes: Buffer } | undefined;
 
-  /** `gop`: what the stream's cache holds already, all of it sent to other outputs' players before. */
-  constructor(encoder: FrameEncoder, source: OutputSource, gop: readonly Frame[]) {
+  /** `gop`: what the stream's cache holds already; `shiftMs`: from its times to the stream's own clock. */
+  constructor(encoder: FrameEncoder, source: OutputSource, gop: readonly Frame[], shiftMs: number) {
     this.encoder = encoder;
     this.#source = source;
-    const first = gop[0];
-    if (first === undefined) return;
-    this.#gop = new ByteArena(0);
-    this.gopStartMs = first.dtsMs;
-    for (const frame of gop) {
-      this.#positions.mark(this.#gop.length, frame.dtsMs, MARK_SPACING_MS);
-      this.#gop.append(encoder.encode(frame));
-      this.lastMs = frame.dtsMs;
+    for (const [index, frame] of gop.entries()) {
+      this.#add(frame, frame.dtsMs + shiftMs, index === 0 ? 'begun' : 'extended');
     }
-    this.#pendingStart = this.#gop.length;
-    this.position = this.#gop.length;
+    this.#groups = [new PlayerGroup(this)];
+    this.#relays = new PlayerGroup(this);
   }
 
-  get queues(): readonly PlayerQueue[] {
-    return this.#queues;
+  get end(): number {
+    return this.#log.end;
   }
 
-  add(queue: PlayerQueue): void {
-    queue.index = this.#queues.length;
-    this.#queues.push(queue);
+  /** Groups of viewers. */
+  get groups(): readonly PlayerGroup[] {
+    return this.#groups;
+  }
+
+  get relays(): PlayerGroup {
+    return this.#relays;
+  }
+
+  get isUnused(): boolean {
+    return this.#players === 0;
+  }
+
+  now(): number {
+    return this.#source.now();
+  }
+
+  /** Gives a player its place, in the smallest group; it gets what comes from now on. */
+  add(queue: PlayerQueue): PlayerGroup {
+    this.#players++;
+    const group = queue.player.isRelay ? this.#relays : this.#smallest();
+    group.add(queue);
+    return group;
   }
 
   remove(queue: PlayerQueue): void {
-    if (queue.index < 0) return;
-    // During a flush the array must keep its order: the flush compacts it.
-    if (this.#isFlushing) {
-      this.#hasLeavers = true;
-      return;
-    }
-    const last = this.#queues.pop();
-    if (last !== undefined && last !== queue) {
-      this.#queues[queue.index] = last;
-      last.index = queue.index;
-    }
-    queue.index = -1;
+    this.#players--;
+    const { group } = queue;
+    group.remove(queue);
+    if (group.size > 0 || group === this.#relays || this.#groups.length === 1) return;
+    group.cancelFlush();
+    this.#groups.splice(this.#groups.indexOf(group), 1);
   }
 
-  /** Encodes a frame into the batch. `change` is what the stream's GopCache did with it; `isCut` a player may begin here. */
-  frame(frame: Frame, change: GopChange, isCut: boolean): void {
-    const bytes = this.encoder.encode(frame);
-    if (change === 'begun') this.#beginGop(frame.dtsMs);
-    else if (change === 'empty') this.dropGop();
-    if (isCut && this.#cutOffset < 0) {
-      this.#cutOffset = this.#pendingBytes();
-      this.cutMs = frame.dtsMs;
+  /** Takes back every flush to come. */
+  close(): void {
+    for (const group of [...this.#groups, this.#relays]) group.cancelFlush();
+  }
+
+  /**
+   * Encodes a frame. `timeMs` is its decoding time on the stream's own clock, which never goes back; `change` what the
+   * stream's GopCache did with it; `isCut` says that a player may begin here.
+   */
+  frame(frame: Frame, timeMs: number, change: GopChange, isCut: boolean): void {
+    if (isCut) {
+      const cut = { position: this.end, frames: this.frames, dtsMs: frame.dtsMs };
+      for (const group of this.#groups) group.cut ??= cut;
+      this.#relays.cut ??= cut;
     }
-    this.#positions.mark(this.position + this.#pendingBytes(), frame.dtsMs, MARK_SPACING_MS);
-    this.#append(bytes);
-    this.lastMs = Math.max(this.lastMs, frame.dtsMs);
-    this.#frames++;
+    this.#add(frame, timeMs, change);
   }
 
   /** Puts a new configuration or metadata before the frames that follow. */
   config(track: Track, dtsMs: number): void {
-    this.#append(this.encoder.config(track, dtsMs));
+    this.#header = undefined;
+    this.#log.append(this.encoder.config(track, dtsMs));
   }
 
   metadata(metadata: Metadata): void {
-    this.#append(this.encoder.metadata(metadata));
+    this.#header = undefined;
+    this.#log.append(this.encoder.metadata(metadata));
   }
 
   /** Nobody can join before the next key frame. */
   dropGop(): void {
-    this.#sealGop();
-    this.#gop = undefined;
-    this.#pendingStart = 0;
+    this.#log.dropGop();
   }
 
+  /** What a player gets first; kept, since those who join within a GOP get the same. */
   header(dtsMs: number): Buffer {
-    return this.encoder.header(this.#source.tracks, this.#source.metadata, dtsMs);
+    if (this.#header?.dtsMs !== dtsMs) {
+      const bytes = this.encoder.header(this.#source.tracks, this.#source.metadata, dtsMs);
+      this.#header = { dtsMs, bytes };
+    }
+    return this.#header.bytes;
   }
 
   configs(dtsMs: number): Buffer {
     return Buffer.concat(this.#source.tracks.map((track) => this.encoder.config(track, dtsMs)));
   }
 
-  /** The bytes since the last key frame; undefined without one. Only right with nothing pending. */
-  gop(): Buffer | undefined {
-    return this.#gop?.from(0);
+  /** What a player begins with: the bytes since the last key frame, and the header for them; undefined without one. */
+  gop(): { readonly header: Buffer; readonly bytes: Buffer } | undefined {
+    const start = this.#log.gopStart;
+    if (start === undefined) return undefined;
+    return { header: this.header(this.#gopDtsMs), bytes: this.#log.from(start) };
+  }
+
+  from(position: number): Buffer {
+    return this.#log.from(position);
   }
 
   timeAt(position: number): number {
     return this.#positions.timeAt(position);
   }
 
-  /** Writes the batch to every player. */
-  flush(nowMs: number): void {
-    const bytes = this.#pendingBytes();
-    if (bytes === 0 || this.#isFlushing) return;
-    const tail = this.#gop?.from(this.#pendingStart);
-    if (tail !== undefined && tail.length > 0) this.#parts.push(tail);
-    const batch = this.#parts.length === 1 && this.#parts[0] ? this.#parts[0] : Buffer.concat(this.#parts, bytes);
-    const cutOffset = this.#cutOffset;
-    const frames = this.#frames;
-    this.#parts = [];
-    this.#partsBytes = 0;
-    this.#pendingStart = this.#gop?.length ?? 0;
-    this.#frames = 0;
-    this.#cutOffset = -1;
-    this.position += bytes;
-    this.#isFlushing = true;
-    try {
-      for (const queue of this.#queues) queue.offer(batch, cutOffset, frames, nowMs);
-    } finally {
-      this.#isFlushing = false;
-      if (this.#hasLeavers) this.#compact();
+  onFlushed(): void {
+    let before = this.#relays.size > 0 ? this.#relays.position : this.end;
+    for (const { size, position } of this.#groups) if (size > 0) before = Math.min(before, position);
+    this.#log.forget(before);
+  }
+
+  #add(frame: Frame, timeMs: number, change: GopChange): void {
+    const bytes = this.encoder.encode(frame);
+    if (change === 'begun') {
+      this.#log.beginGop();
+      this.gopStartMs = timeMs;
+      this.#gopDtsMs = frame.dtsMs;
+    } else if (change === 'empty') {
+      this.#log.dropGop();
     }
+    this.#positions.mark(this.end, timeMs, MARK_SPACING_MS);
+    this.#log.append(bytes);
+    this.lastMs = Math.max(this.lastMs, timeMs);
+    this.frames++;
   }
 
-  #compact(): void {
-    this.#hasLeavers = false;
-    let kept = 0;
-    for (const queue of this.#queues) {
-      if (queue.hasLeft) {
-        queue.index = -1;
-        continue;
-      }
-      queue.index = kept;
-      this.#queues[kept++] = queue;
-    }
-    this.#queues.length = kept;
-  }
-
-  #beginGop(dtsMs: number): void {
-    const size = this.#gop?.length ?? 0;
-    this.#sealGop();
-    // As large as the last one and a quarter, so that it seldom moves.
-    this.#gop = new ByteArena(size + (size >> 2));
-    this.#pendingStart = 0;
-    this.gopStartMs = dtsMs;
-  }
-
-  /** What of the arena is not flushed yet stays in the batch when the arena goes. */
-  #sealGop(): void {
-    if (this.#gop === undefined || this.#gop.length === this.#pendingStart) return;
-    const part = this.#gop.from(this.#pendingStart);
-    this.#parts.push(part);
-    this.#partsBytes += part.length;
-  }
-
-  #append(bytes: Buffer): void {
-    if (bytes.length === 0) return;
-    if (this.#gop !== undefined) {
-      this.#gop.append(bytes);
-      return;
-    }
-    this.#parts.push(bytes);
-    this.#partsBytes += bytes.length;
-  }
-
-  #pendingBytes(): number {
-    return this.#partsBytes + (this.#gop === undefined ? 0 : this.#gop.length - this.#pendingStart);
+  #smallest(): PlayerGroup {
+    let smallest = this.#groups[0]!;
+    for (const group of this.#groups) if (group.size < smallest.size) smallest = group;
+    if (smallest.size < GROUP_PLAYERS) return smallest;
+    const group = new PlayerGroup(this);
+    this.#groups.push(group);
+    return group;
   }
 }

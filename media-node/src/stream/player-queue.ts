@@ -1,5 +1,6 @@
 import type { Output } from './output.ts';
 import type { Playback, Player, PlayerStats } from './player.ts';
+import type { Cut, PlayerGroup } from './player-group.ts';
 
 /** Unsent bytes a player may have, whatever its queue length in time; the bytes are shared, their lifetime is not. */
 export const MAX_QUEUE_BYTES = 16 * 1024 * 1024;
@@ -19,16 +20,18 @@ type QueueState = 'start' | 'live' | 'skipping' | 'paused' | 'resuming' | 'left'
 export class PlayerQueue implements Playback {
   readonly player: Player;
   readonly startedAtMs: number;
-  /** Place in the output's array; the output's alone. */
-  index = -1;
   readonly output: Output;
+  readonly group: PlayerGroup;
+  /** Place in the group's array; the group's alone. */
+  index = -1;
   readonly #onLeave: (queue: PlayerQueue) => void;
   #state: QueueState = 'start';
   #bytesOut = 0;
   #skips = 0;
   #framesSkipped = 0;
-  /** The output's byte position up to which this player was served. */
+  /** The output's position up to which this player was served, and the frames before it. */
   #position = 0;
+  #frames = 0;
   /** Extra queue time until the burst of the GOP cache has drained. */
   #allowanceMs = 0;
   #skippingSinceMs = 0;
@@ -39,6 +42,7 @@ export class PlayerQueue implements Playback {
     this.output = output;
     this.startedAtMs = startedAtMs;
     this.#onLeave = onLeave;
+    this.group = output.add(this);
   }
 
   stats(): PlayerStats {
@@ -63,64 +67,94 @@ export class PlayerQueue implements Playback {
     this.#onLeave(this);
   }
 
-  /** Begins with the GOP cache at once, if the player wants it and there is one. Call with nothing pending. */
+  /**
+   * Begins with the GOP cache at once, if the player wants it and there is one. It is then ahead of its group; the next
+   * flush gives it the rest.
+   */
   tryJoin(): void {
-    const output = this.output;
-    const gop = this.player.options.gopCache ? output.gop() : undefined;
-    if (this.#state !== 'start' || gop === undefined) return;
+    if (this.#state !== 'start' || !this.player.options.gopCache) return;
+    const { output } = this;
+    const gop = output.gop();
+    if (gop === undefined) return;
     this.#state = 'live';
     this.#allowanceMs = output.lastMs - output.gopStartMs;
-    this.#write(output.header(output.gopStartMs));
-    this.#write(gop);
-    this.#position = output.position;
+    this.#moveTo(output.end, output.frames);
+    this.#write(gop.header);
+    this.#write(gop.bytes);
   }
 
-  /** Gives the output's present batch to the player, or not. The hot path: once a flush and player. */
-  offer(batch: Buffer, cutOffset: number, frames: number, nowMs: number): void {
+  /**
+   * Gives the player what came since the flush before, or not: `batch` where it is in step with its group. The hot path:
+   * once a flush and player.
+   */
+  offer(group: PlayerGroup, batch: Buffer, nowMs: number): void {
+    const { output } = this;
     switch (this.#state) {
-      case 'live':
+      case 'live': {
         if (this.player.writableLength > 0 && this.#isOver()) {
           this.#state = 'skipping';
           this.#skips++;
-          this.#framesSkipped += frames;
+          this.#countSkipped(output.frames);
           this.#skippingSinceMs = nowMs;
           this.#resumeBelowBytes = this.player.writableLength >> 2;
           return;
         }
-        this.#write(batch);
-        this.#position = this.output.position;
+        const from = this.#position;
+        if (from === output.end) return;
+        this.#moveTo(output.end, output.frames);
+        this.#write(from === group.position ? batch : output.from(from));
         return;
+      }
       case 'skipping':
-        if (cutOffset >= 0 && this.player.writableLength <= this.#resumeBelowBytes) {
-          this.#goOn(batch, cutOffset);
+        if (this.#canGoOn(group.cut) && this.player.writableLength <= this.#resumeBelowBytes) {
+          this.#countSkipped(group.cut.frames);
+          this.#goOn(group.cut);
           return;
         }
-        this.#framesSkipped += frames;
+        this.#countSkipped(output.frames);
         if (nowMs - this.#skippingSinceMs >= SLOW_PLAYER_MS) this.player.close('too slow');
         return;
       case 'resuming':
-        if (cutOffset >= 0) this.#goOn(batch, cutOffset);
+        if (this.#canGoOn(group.cut)) this.#goOn(group.cut);
         return;
       case 'start':
         this.tryJoin();
-        if (this.#state !== 'start' || cutOffset < 0) return;
+        if (this.#state !== 'start' || group.cut === undefined) return;
         this.#state = 'live';
-        this.#write(this.output.header(this.output.cutMs));
-        this.#write(batch.subarray(cutOffset));
-        this.#position = this.output.position;
+        this.#write(output.header(group.cut.dtsMs));
+        this.#writeFrom(group.cut);
         return;
       case 'paused':
       case 'left':
     }
   }
 
+  /** A player that joined ahead of its group may have got the cut already. */
+  #canGoOn(cut: Cut | undefined): cut is Cut {
+    return cut !== undefined && cut.position >= this.#position;
+  }
+
   /** Back in step at a key frame; the configurations again, for they may have changed meanwhile. */
-  #goOn(batch: Buffer, cutOffset: number): void {
+  #goOn(cut: Cut): void {
     this.#state = 'live';
-    this.#write(this.output.configs(this.output.cutMs));
-    this.#write(batch.subarray(cutOffset));
-    this.#position = this.output.position;
     this.#allowanceMs = 0;
+    this.#write(this.output.configs(cut.dtsMs));
+    this.#writeFrom(cut);
+  }
+
+  #writeFrom({ position }: Cut): void {
+    this.#moveTo(this.output.end, this.output.frames);
+    this.#write(this.output.from(position));
+  }
+
+  #moveTo(position: number, frames: number): void {
+    this.#position = position;
+    this.#frames = frames;
+  }
+
+  #countSkipped(upTo: number): void {
+    this.#framesSkipped += upTo - this.#frames;
+    this.#frames = upTo;
   }
 
   #isOver(): boolean {

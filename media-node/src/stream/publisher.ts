@@ -17,6 +17,11 @@ export interface Publisher {
   readonly tcUrl: string;
   /** Bytes read from its socket since it began. */
   readonly bytesIn: number;
+  /**
+   * Names the clock of its frames' times, where another node said which it is: a publisher that brings the clock of the one
+   * before it goes on where that one was, and what comes a second time is dropped. See Stream.clock.
+   */
+  readonly clock?: string | undefined;
   /** Ends the session behind it; idempotent. The hub calls it when another publisher takes the place. */
   close(reason: string): void;
 }

@@ -1,9 +1,12 @@
 import { StreamError } from './errors.ts';
 import type { FlushPolicy } from './flush-policy.ts';
-import { TurnFlush } from './flush-policy.ts';
+import { TimerFlush } from './flush-policy.ts';
+import { AutoWindow } from './merge-window.ts';
 import type { StreamDemand } from './stream-demand.ts';
 import type { StreamKey } from './stream-key.ts';
 import { streamKeyId } from './stream-key.ts';
+import type { StreamRules } from './stream-rules.ts';
+import { REALTIME_RULES } from './stream-rules.ts';
 import type { StreamOwner } from './stream.ts';
 import { Stream } from './stream.ts';
 
@@ -14,7 +17,11 @@ export interface StreamRegistryOptions {
   readonly idleMs?: number;
   /** Milliseconds; default Date.now. */
   readonly now?: () => number;
-  /** Default TurnFlush. */
+  /** The rules of a Vhost, asked again and again, so that a change reaches running streams; default REALTIME_RULES. */
+  readonly rules?: (vhost: string) => StreamRules;
+  /** The window of `mwLatency: auto`; default by this thread's event loop. */
+  readonly autoWindow?: Pick<AutoWindow, 'windowMs'>;
+  /** Default TimerFlush. */
   readonly flushPolicy?: FlushPolicy;
 }
 
@@ -27,12 +34,16 @@ export class StreamRegistry {
   readonly #owner: StreamOwner;
   #demand: StreamDemand | undefined;
   #isClosed = false;
+  #made = 0;
 
   constructor(options: StreamRegistryOptions = {}) {
     this.#maxStreams = options.maxStreams ?? 10_000;
     this.#idleMs = options.idleMs ?? 10_000;
+    const autoWindow = options.autoWindow ?? new AutoWindow();
     this.#owner = {
-      flushPolicy: options.flushPolicy ?? new TurnFlush(),
+      flushPolicy: options.flushPolicy ?? new TimerFlush(),
+      rules: options.rules ?? (() => REALTIME_RULES),
+      autoWindowMs: () => autoWindow.windowMs(),
       now: options.now ?? Date.now,
       onIdle: (stream) => this.#onIdle(stream),
       onUsed: (stream) => this.#onUsed(stream),
@@ -52,7 +63,7 @@ export class StreamRegistry {
     }
     if (this.#isClosed) throw new StreamError('closed', 'the node is closing');
     if (this.#streams.size >= this.#maxStreams) this.#dropOldestIdle();
-    const stream = new Stream(key, this.#owner);
+    const stream = new Stream(key, this.#owner, this.#made++);
     this.#streams.set(id, stream);
     this.#onIdle(stream);
     return stream;

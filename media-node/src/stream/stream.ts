@@ -1,16 +1,27 @@
+import { randomBytes } from 'node:crypto';
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 import { StreamError } from './errors.ts';
-import type { FlushPolicy, Flushable } from './flush-policy.ts';
+import type { FlushPolicy } from './flush-policy.ts';
 import { GopCache } from './gop-cache.ts';
 import type { IngestTarget } from './ingest.ts';
 import { StreamIngest } from './ingest.ts';
+import { msToFlush } from './merge-window.ts';
 import { Output } from './output.ts';
 import { PlayerQueue } from './player-queue.ts';
 import type { Playback, Player } from './player.ts';
 import type { Ingest, Protocol, Publisher } from './publisher.ts';
 import type { StreamKey } from './stream-key.ts';
+import type { StreamRules } from './stream-rules.ts';
 import { Timeline } from './timeline.ts';
+
+/** In realtime, audio waits for the next video frame, at most so long; it then costs no write of its own. */
+const AUDIO_WAIT_MS = 60;
+/** Spreads the phases of streams evenly, however many there are. */
+const GOLDEN_RATIO = 0.618_033_988_75;
+
+/** How long the GOP cache outlives a source that may go on. */
+const KEEP_GOP_MS = 5_000;
 
 /** Counts of one stream since it was made; grow only, except viewers and relays, which are those there now. */
 export interface StreamStats {
@@ -35,6 +46,11 @@ export interface StreamStats {
 /** What a stream needs of its registry. */
 export interface StreamOwner {
   readonly flushPolicy: FlushPolicy;
+  /** The rules of a Vhost now. */
+  rules(vhost: string): StreamRules;
+  /** The window of `mwLatency: auto` now, in milliseconds. */
+  autoWindowMs(): number;
+  /** Milliseconds since 1970. */
   now(): number;
   /** The stream became idle, or is in use again: see Stream.isIdle. */
   onIdle(stream: Stream): void;
@@ -45,9 +61,9 @@ export interface StreamOwner {
 
 /**
  * The hub of one stream: at most one publisher, its players, and what a player that joins needs. Frames go through
- * synchronously: encoded once for each format in use, collected in that format's batch, written at the flush.
+ * synchronously: encoded once for each format in use, kept in that format's log, written when the merge window ends.
  */
-export class Stream implements Flushable {
+export class Stream {
   readonly key: StreamKey;
   readonly #owner: StreamOwner;
   readonly #timeline = new Timeline();
@@ -60,17 +76,30 @@ export class Stream implements Flushable {
   #tracks: readonly Track[] = [];
   #metadata: Metadata | undefined;
   #lastTrackId = 0;
+  #ownClock = newClock();
+  /** Of the publisher now, or of the last one; and of the first one this stream had. */
+  #sourceClock: string | undefined;
+  #firstClock: string | undefined;
+  #keepGop: NodeJS.Timeout | undefined;
   #holds = 0;
   #isWanted = false;
   #isClosed = false;
-  #isFlushDue = false;
+  /** Where in the merge window this stream's flushes lie, so that those of many streams are spread. */
+  readonly #phase: number;
+  /** Decoding time of the last frame, as players see it. */
+  #lastDtsMs: number | undefined;
+  #keepsTimes = false;
+  /** From players' times to the timeline's, which is not 0 where the publisher's own are kept. */
+  #shiftMs = 0;
   readonly #counts = { framesIn: 0, bytesIn: 0, framesDropped: 0, seams: 0 };
   /** Of players that are gone. */
   readonly #past = { bytesOut: 0, skips: 0, framesSkipped: 0 };
 
-  constructor(key: StreamKey, owner: StreamOwner) {
+  /** `number`: how many streams were made before. */
+  constructor(key: StreamKey, owner: StreamOwner, number: number) {
     this.key = key;
     this.#owner = owner;
+    this.#phase = (number * GOLDEN_RATIO) % 1;
   }
 
   /** The source now, if any. */
@@ -90,6 +119,14 @@ export class Stream implements Flushable {
 
   get metadata(): Metadata | undefined {
     return this.#metadata;
+  }
+
+  /**
+   * Names the clock of the times that players get: the same name, the same time for the same frame, on whichever node.
+   * The first publisher's, while its times are passed on as they are.
+   */
+  get clock(): string {
+    return this.#timeline.isIdentity ? (this.#firstClock ?? this.#ownClock) : this.#ownClock;
   }
 
   /** Players with their places; a snapshot. */
@@ -117,11 +154,9 @@ export class Stream implements Flushable {
     if (publisher.kind === 'relay' && before?.kind === 'encoder') {
       throw new StreamError('busy', 'the stream has an encoder on this node, a relay of it is not needed');
     }
+    this.#keepsTimes = this.#owner.rules(this.key.vhost).atc;
     this.#dropIngest();
-    if (this.#timeline.lastMs !== undefined) {
-      this.#counts.seams++;
-      this.#timeline.seam();
-    }
+    this.#join(publisher.clock);
     const ingest = new StreamIngest(this.#target);
     this.#ingest = ingest;
     this.#publisher = publisher;
@@ -132,18 +167,35 @@ export class Stream implements Flushable {
     return ingest;
   }
 
+  /** Goes on with the source of before, told by its clock, or begins at a seam with another one. */
+  #join(clock: string | undefined): void {
+    const goesOn = clock !== undefined && clock === this.#sourceClock;
+    this.#sourceClock = clock;
+    clearTimeout(this.#keepGop);
+    if (goesOn) {
+      this.#timeline.resume();
+      return;
+    }
+    this.#clearGop();
+    if (this.#timeline.lastMs === undefined) {
+      this.#firstClock = clock;
+      return;
+    }
+    this.#counts.seams++;
+    this.#timeline.seam();
+    // Where times are the publisher's own, another publisher is another clock.
+    if (this.#keepsTimes) this.#ownClock = newClock();
+  }
+
   /** Adds a player; without a publisher it waits. Throws StreamError `closed` on a dropped stream. */
   play(player: Player): Playback {
     this.#checkOpen();
     let output = this.#outputs.find(({ encoder }) => encoder.id === player.encoder.id);
     if (output === undefined) {
-      output = new Output(player.encoder, this, this.#gop.frames);
+      output = new Output(player.encoder, this, this.#gop.frames, this.#shiftMs);
       this.#outputs.push(output);
     }
-    // What is pending belongs to those who were here; the GOP cache holds it already.
-    output.flush(this.#owner.now());
     const queue = new PlayerQueue(player, output, this.#owner.now(), this.#onLeave);
-    output.add(queue);
     this.#playbacks.add(queue);
     this.#owner.onUsed(this);
     queue.tryJoin();
@@ -190,14 +242,9 @@ export class Stream implements Flushable {
     return { ...this.#counts, bytesOut, skips, framesSkipped, discontinuities, viewers, relays };
   }
 
-  /** Writes what is pending; the flush policy calls it. */
-  flush(): void {
-    this.#isFlushDue = false;
-    const nowMs = this.#owner.now();
-    for (const output of this.#outputs.slice()) {
-      output.flush(nowMs);
-      this.#dropUnused(output);
-    }
+  /** Milliseconds since 1970, for the outputs. */
+  now(): number {
+    return this.#owner.now();
   }
 
   /** Ends publisher and players; idempotent. Only the registry drops a stream. */
@@ -205,6 +252,7 @@ export class Stream implements Flushable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#dropIngest();
+    this.#clearGop();
     const publisher = this.#publisher;
     this.#publisher = undefined;
     this.#publishedAtMs = undefined;
@@ -227,7 +275,7 @@ export class Stream implements Flushable {
       // Before the first frame every player still waits for its header, which holds it.
       if (this.#timeline.lastMs === undefined) return;
       for (const output of this.#outputs) output.metadata(metadata);
-      this.#requestFlush();
+      this.#requestFlush(false);
     },
     frame: (frame) => this.#frame(frame),
     dropped: () => {
@@ -237,6 +285,9 @@ export class Stream implements Flushable {
     detached: (ingest) => {
       if (ingest !== this.#ingest) return;
       this.#dropIngest();
+      // A source that can say that it goes on is likely to: players that come now need not wait for a key frame.
+      if (this.#sourceClock === undefined) this.#clearGop();
+      else this.#keepGop = setTimeout(() => this.#clearGop(), KEEP_GOP_MS).unref();
       this.#publisher = undefined;
       this.#publishedAtMs = undefined;
       this.#endRelays();
@@ -250,7 +301,7 @@ export class Stream implements Flushable {
     this.#tracks = tracks;
     const changed = tracks.filter((track) => !before.includes(track));
     if (changed.length === 0) return;
-    const dtsMs = this.#timeline.lastMs;
+    const dtsMs = this.#lastDtsMs;
     // Without a frame so far every player still waits for its header, which holds them all.
     if (dtsMs === undefined) return;
     // The cache's frames belong to the old configuration, but who joins gets the new one.
@@ -259,34 +310,48 @@ export class Stream implements Flushable {
       output.dropGop();
       for (const track of changed) output.config(track, dtsMs);
     }
-    this.#requestFlush();
+    this.#requestFlush(false);
   }
 
   #frame(frame: Frame): void {
     this.#counts.framesIn++;
     this.#counts.bytesIn += frame.data.length;
     const { kind } = frame.track;
-    const dtsMs = this.#timeline.map(kind, frame.dtsMs);
-    if (dtsMs === undefined) {
+    const timeMs = this.#timeline.map(kind, frame.dtsMs);
+    if (timeMs === undefined) {
       this.#counts.framesDropped++;
       return;
     }
-    const shiftMs = dtsMs - frame.dtsMs;
+    this.#shiftMs = this.#keepsTimes ? timeMs - frame.dtsMs : 0;
+    const shiftMs = this.#keepsTimes ? 0 : timeMs - frame.dtsMs;
+    const dtsMs = frame.dtsMs + shiftMs;
     const moved =
       shiftMs === 0
         ? frame
         : { track: frame.track, dtsMs, ptsMs: frame.ptsMs + shiftMs, isKey: frame.isKey, data: frame.data };
+    this.#lastDtsMs = Math.max(dtsMs, (!this.#keepsTimes && this.#lastDtsMs) || 0);
     const hasVideo = this.#tracks[0]?.kind === 'video';
     const change = this.#gop.add(moved, hasVideo);
     const isCut = hasVideo ? kind === 'video' && frame.isKey : true;
-    for (const output of this.#outputs) output.frame(moved, change, isCut);
-    this.#requestFlush();
+    for (const output of this.#outputs) output.frame(moved, timeMs, change, isCut);
+    this.#requestFlush(hasVideo && kind === 'audio');
   }
 
-  #requestFlush(): void {
-    if (this.#isFlushDue || this.#outputs.length === 0) return;
-    this.#isFlushDue = true;
-    this.#owner.flushPolicy.request(this);
+  /** Has every group written to at its time; `mayWait` for what may go with the next video frame. */
+  #requestFlush(mayWait: boolean): void {
+    if (this.#outputs.length === 0) return;
+    const { flushPolicy } = this.#owner;
+    const { mwLatency } = this.#owner.rules(this.key.vhost);
+    const windowMs = mwLatency === 'auto' ? this.#owner.autoWindowMs() : mwLatency === 'realtime' ? 0 : mwLatency;
+    const realtimeMs = mayWait ? AUDIO_WAIT_MS : 0;
+    const nowMs = flushPolicy.now();
+    for (const { groups, relays } of this.#outputs) {
+      relays.flushWithin(realtimeMs, flushPolicy);
+      for (const [index, group] of groups.entries()) {
+        const phase = (this.#phase + index / groups.length) % 1;
+        group.flushWithin(windowMs === 0 ? realtimeMs : msToFlush(nowMs, windowMs, phase), flushPolicy);
+      }
+    }
   }
 
   readonly #onLeave = (queue: PlayerQueue): void => {
@@ -308,7 +373,8 @@ export class Stream implements Flushable {
   }
 
   #dropUnused(output: Output): void {
-    if (output.queues.length > 0) return;
+    if (!output.isUnused) return;
+    output.close();
     const index = this.#outputs.indexOf(output);
     if (index >= 0) this.#outputs.splice(index, 1);
   }
@@ -316,6 +382,10 @@ export class Stream implements Flushable {
   #dropIngest(): void {
     this.#ingest?.end();
     this.#ingest = undefined;
+  }
+
+  #clearGop(): void {
+    clearTimeout(this.#keepGop);
     this.#gop.clear();
     for (const output of this.#outputs) output.dropGop();
   }
@@ -331,6 +401,10 @@ export class Stream implements Flushable {
   #checkOpen(): void {
     if (this.#isClosed) throw new StreamError('closed', 'the stream was dropped as idle; ask the registry again');
   }
+}
+
+function newClock(): string {
+  return randomBytes(9).toString('base64url');
 }
 
 /** Whether both say the same about how to decode. */

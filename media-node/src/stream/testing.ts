@@ -1,6 +1,6 @@
 import type { Frame } from '../media/frame.ts';
 import type { AudioTrack, VideoTrack } from '../media/track.ts';
-import type { FlushPolicy, Flushable } from './flush-policy.ts';
+import type { FlushPolicy, FlushTicket, Flushable } from './flush-policy.ts';
 import type { FrameEncoder } from './frame-encoder.ts';
 import type { Player, PlayOptions } from './player.ts';
 import type { Publisher, PublisherKind } from './publisher.ts';
@@ -106,15 +106,27 @@ export class FakePublisher implements Publisher {
   }
 }
 
-/** Flushes when the test says so. */
+/** Flushes when the test says so: all that is due at once, or by a time of the test's own. */
 export class ManualFlush implements FlushPolicy {
-  #targets: Flushable[] = [];
-  request(target: Flushable): void {
-    this.#targets.push(target);
+  nowMs = 0;
+  readonly #due = new Set<{ readonly target: Flushable; readonly atMs: number }>();
+
+  now(): number {
+    return this.nowMs;
   }
-  run(): void {
-    const targets = this.#targets;
-    this.#targets = [];
-    for (const target of targets) target.flush();
+  schedule(target: Flushable, delayMs: number): FlushTicket {
+    const flush = { target, atMs: this.nowMs + delayMs };
+    this.#due.add(flush);
+    return { cancel: () => this.#due.delete(flush) };
+  }
+  /** Carries out every flush that is due by `untilMs`, in order; the time then is `untilMs`. Default: all. */
+  run(untilMs = Infinity): void {
+    const due = [...this.#due].filter(({ atMs }) => atMs <= untilMs).toSorted((a, b) => a.atMs - b.atMs);
+    for (const flush of due) {
+      if (!this.#due.delete(flush)) continue;
+      this.nowMs = Math.max(this.nowMs, flush.atMs);
+      flush.target.flush();
+    }
+    if (untilMs < Infinity) this.nowMs = untilMs;
   }
 }
