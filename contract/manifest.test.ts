@@ -22,7 +22,12 @@ test('six lines become a cluster with every default filled in', () => {
     { origins: cluster?.spec.origin.replicas, hold: cluster?.spec.edge.pull.hold, redis: cluster?.spec.redis.mode },
     { origins: 2, hold: '30s', redis: 'Embedded' },
   );
-  assert.deepEqual(cluster?.spec.protocols, { rtmp: { port: 1935 }, http: { port: 8080 }, api: { port: 1985 } });
+  assert.deepEqual(cluster?.spec.protocols, {
+    rtmp: { port: 1935 },
+    rtmps: { enabled: false, port: 1936 },
+    http: { port: 8080 },
+    api: { port: 1985 },
+  });
 });
 
 test('a file of many documents is read whole, empty ones are passed over', () => {

@@ -5,13 +5,15 @@
 
 /** Label values of each label name. */
 export const METRIC_LABELS = {
-  /** Of media; of connections `http` stands for every use of the HTTP port. */
-  protocol: ['rtmp', 'flv', 'http'],
+  /** Of media; of connections also `rtmps`, and `http` for every use of the HTTP port. */
+  protocol: ['rtmp', 'rtmps', 'flv', 'http'],
   /** Why an RTMP connection ended. */
   code: [
     'peer', // the other side closed
     'socket', // the network broke
     'timeout', // silent too long
+    'slow', // it did not read what it was sent
+    'tls', // an RTMPS client that spoke no TLS, none that is served, or did not trust the certificate
     'refused', // by the gate or a limit
     'closed', // the node wished it: drain, deletion, another publisher, a viewer that never caught up
     'unreachable', // no connection could be made
@@ -104,10 +106,16 @@ export const METRICS = {
     help: 'Connections refused because the node had as many as it may.',
     labels: [],
   },
+  certificateNotAfter: {
+    name: 'livecluster_certificate_not_after_seconds',
+    type: 'gauge',
+    help: 'When the certificate of RTMPS that ends first does so, in seconds since 1970; absent without one.',
+    labels: [],
+  },
   rtmpConnectionsEnded: {
     name: 'livecluster_rtmp_connections_ended_total',
     type: 'counter',
-    help: 'RTMP connections that ended, by cause.',
+    help: 'RTMP and RTMPS connections that ended, by cause.',
     labels: ['code'],
   },
   httpResponses: {

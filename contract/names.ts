@@ -40,7 +40,7 @@ export const ANNOTATIONS = {
 } as const;
 
 /** Ports of a media node, by their names in Services and pods. */
-export const PORTS = { rtmp: 1935, http: 8080, api: 1985, admin: 8090 } as const;
+export const PORTS = { rtmp: 1935, rtmps: 1936, http: 8080, api: 1985, admin: 8090 } as const;
 export const REDIS_PORT = 6379;
 /** The operator's own port for health and metrics. */
 export const OPERATOR_ADMIN_PORT = 8081;
@@ -55,4 +55,6 @@ export const CONFIG_FILES = {
   relayKey: 'relay-key',
   /** redis:// or rediss:// URL of the directory, password included. */
   redisUrl: 'redis-url',
+  /** TlsFile as JSON: certificates of RTMPS. Not there without any. */
+  tls: 'tls.json',
 } as const;

@@ -23,6 +23,8 @@ export const NodeEnv = z.object({
   /** Headless Service of the origins, asked by DNS when the directory is away. */
   LIVECLUSTER_ORIGINS_HOST: z.string().min(1).max(253),
   LIVECLUSTER_RTMP_PORT: port(PORTS.rtmp),
+  /** Left out: the node does not listen for RTMPS. */
+  LIVECLUSTER_RTMPS_PORT: port(PORTS.rtmps).unwrap().optional(),
   LIVECLUSTER_HTTP_PORT: port(PORTS.http),
   LIVECLUSTER_API_PORT: port(PORTS.api),
   LIVECLUSTER_ADMIN_PORT: port(PORTS.admin),

@@ -16,7 +16,7 @@ import { metric, probe, until } from './testing.ts';
 import type { ProbedPacket } from './testing.ts';
 
 const HOST = '127.0.0.1';
-const ANY: NodePorts = { rtmp: 0, http: 0, api: 0, admin: 0 };
+const ANY: NodePorts = { rtmp: 0, rtmps: 0, http: 0, api: 0, admin: 0 };
 
 const yaml = (spec: string, vhost = '') => `
 apiVersion: livecluster.io/v1alpha1

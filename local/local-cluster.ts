@@ -4,7 +4,8 @@ import type { NodeConfig } from '#contract/node-config.ts';
 import type { Role } from '#contract/names.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from '../media-node/src/cluster/memory-directory.ts';
 import { createNode, NodeStartError } from '../media-node/src/node.ts';
-import type { MediaNode } from '../media-node/src/node.ts';
+import type { TlsIdentity } from '../media-node/src/lib/tls-identity.ts';
+import type { ListenerPorts, MediaNode } from '../media-node/src/node.ts';
 import type { Plan, PlannedNode } from './plan.ts';
 import { PORT_VARIABLES, portsOf, SparePorts } from './port-plan.ts';
 import type { NodePorts } from './port-plan.ts';
@@ -15,6 +16,8 @@ export interface LocalClusterOptions {
   readonly firstOrigin: NodePorts;
   /** Other nodes take any free ports: for tests, of which several run at once. */
   readonly anyPorts?: boolean;
+  /** Certificates of RTMPS, of all nodes. */
+  readonly tls?: TlsIdentity;
   readonly logger: Logger;
   /** Lines for who runs it: a port that moved, a node that came or went. */
   readonly note: (line: string) => void;
@@ -25,7 +28,7 @@ export interface RunningNode {
   readonly name: string;
   readonly role: Role;
   readonly ordinal: number;
-  readonly ports: NodePorts;
+  readonly ports: ListenerPorts;
   readonly media: MediaNode;
 }
 
@@ -82,6 +85,9 @@ export class LocalCluster {
     const wanted = new Set(plan.nodes.map(({ name }) => name));
     const surplus = this.nodes.filter(({ name }) => !wanted.has(name));
     for (const node of surplus) this.#nodes.delete(node.name);
+    if (this.nodes.some(({ ports }) => (ports.rtmps !== undefined) !== plan.rtmps)) {
+      this.#options.note('note: protocols.rtmps changed; nodes that run take it up at the next start of make run');
+    }
     for (const planned of plan.nodes) {
       if (this.#isClosed) break;
       const running = this.#nodes.get(planned.name);
@@ -99,8 +105,9 @@ export class LocalCluster {
   async #start(plan: Plan, planned: PlannedNode): Promise<void> {
     const { firstOrigin, anyPorts = false } = this.#options;
     const isFirst = planned.role === 'origin' && planned.ordinal === 0;
-    const any = { rtmp: 0, http: 0, api: 0, admin: 0 };
-    let ports = anyPorts && !isFirst ? any : portsOf(planned.role, planned.ordinal, firstOrigin);
+    const any = { rtmp: 0, rtmps: 0, http: 0, api: 0, admin: 0 };
+    const { rtmps, ...others } = anyPorts && !isFirst ? any : portsOf(planned.role, planned.ordinal, firstOrigin);
+    let ports: ListenerPorts = plan.rtmps ? { ...others, rtmps } : others;
     for (;;) {
       const media = this.#create(plan, planned, ports);
       try {
@@ -118,7 +125,7 @@ export class LocalCluster {
   }
 
   /** Other ports for a node whose own are taken; the first origin's are not moved behind its user's back. */
-  #moved(planned: PlannedNode, ports: NodePorts, error: NodeStartError, isFirst: boolean): NodePorts {
+  #moved(planned: PlannedNode, ports: ListenerPorts, error: NodeStartError, isFirst: boolean): ListenerPorts {
     const { listener, port } = error;
     if (isFirst) {
       const variable = PORT_VARIABLES[listener];
@@ -134,8 +141,8 @@ export class LocalCluster {
     return { ...ports, [listener]: spare };
   }
 
-  #create(plan: Plan, planned: PlannedNode, ports: NodePorts): MediaNode {
-    const { host, logger } = this.#options;
+  #create(plan: Plan, planned: PlannedNode, ports: ListenerPorts): MediaNode {
+    const { host, logger, tls } = this.#options;
     return createNode({
       identity: {
         role: planned.role,
@@ -149,6 +156,7 @@ export class LocalCluster {
       ports,
       listenHost: host,
       config: planned.config,
+      ...(tls !== undefined && { tls }),
       adminToken: () => this.adminToken,
       relayKey: this.#relayKey,
       directory: (options) => createMemoryDirectory(this.#directory, options),

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { connect } from 'node:tls';
+import { makeCertificate } from '#contract/testing/certificate.ts';
 import { until } from './testing.ts';
 
 const MAIN = new URL('main.ts', import.meta.url).pathname;
@@ -24,7 +26,7 @@ async function makeRun(t: TestContext, text: string, env: Record<string, string>
   const file = join(folder, 'cluster.yaml');
   await writeFile(file, text);
   const child = spawn(process.execPath, [MAIN, file], {
-    env: { ...process.env, RTMP_PORT: '0', HTTP_PORT: '0', API_PORT: '0', ADMIN_PORT: '0', ...env },
+    env: { ...process.env, RTMP_PORT: '0', RTMPS_PORT: '0', HTTP_PORT: '0', API_PORT: '0', ADMIN_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   t.after(() => child.kill('SIGKILL'));
@@ -86,10 +88,43 @@ test('a second Ctrl-C ends it at once', { timeout: 60_000 }, async (t) => {
   await viewer.body?.cancel().catch(() => undefined);
 });
 
+const RTMPS = yaml(
+  '{origin: {replicas: 1}, edge: {replicas: 1}, protocols: {rtmps: {enabled: true}}, tls: {certificateRefs: [{name: a}]}}',
+);
+
+test('RTMPS takes its certificate from files, and a changed one at once', { timeout: 60_000 }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'livecluster-tls-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const env = { TLS_CERT: join(folder, 'tls.crt'), TLS_KEY: join(folder, 'tls.key') };
+  const put = async (host: string) => {
+    const { certificate, key } = makeCertificate(host);
+    await writeFile(env.TLS_CERT, certificate);
+    await writeFile(env.TLS_KEY, key);
+  };
+  await put('one.example');
+  const run = await makeRun(t, RTMPS, { ...env, DEMO: '0' });
+  const [, port] = await run.says(/│ origin-0 │ rtmp:[^│]*│ rtmps:\/\/localhost:(\d+)\/live\/STREAM *│/);
+  await run.says(/│ edge-0 +│ rtmp:[^│]*│ rtmps:/);
+  const shown = () =>
+    new Promise<string>((resolve, reject) => {
+      const socket = connect({ port: Number(port), host: '127.0.0.1', rejectUnauthorized: false }, () => {
+        resolve(String(socket.getPeerCertificate().subject.CN));
+        socket.destroy();
+      });
+      socket.once('error', reject);
+    });
+  assert.equal(await shown(), 'one.example');
+  await put('two.example');
+  await run.says(/tls\.crt changed and is in force for RTMPS/);
+  assert.equal(await shown(), 'two.example');
+});
+
 test('what cannot be run ends with clear lines and exit code 1', { timeout: 60_000 }, async (t) => {
   const bad: [string, string, Record<string, string>, RegExp][] = [
     ['a wrong field', yaml('{egde: {}}'), {}, /The cluster cannot run:\n {2}.*LiveCluster.*egde/],
     ['a wrong port', yaml('{}'), { RTMP_PORT: 'x' }, /RTMP_PORT=x is no port/],
+    ['RTMPS without files', RTMPS, {}, /rtmps is enabled, but make run reads no Secrets: name PEM files/],
+    ['files that are not there', RTMPS, { TLS_CERT: '/nowhere', TLS_KEY: '/nowhere' }, /cannot be used: ENOENT/],
     ['broken YAML', 'a: [', {}, /The cluster cannot run:\n {2}line \d+/],
   ];
   for (const [what, text, env, message] of bad) {

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { pollText } from '../media-node/src/config/config-folder.ts';
 import { switchedLogger } from '../media-node/src/lib/switched-logger.ts';
 import { addressTable } from './address-table.ts';
+import { followCertificate } from './certificate-files.ts';
 import { readLoop } from './demo-loop.ts';
 import { DemoPublisher } from './demo-publisher.ts';
 import { LocalCluster, LocalClusterError } from './local-cluster.ts';
@@ -18,8 +19,8 @@ import { firstOriginPorts } from './port-plan.ts';
  *
  *   node local/main.ts [file.yaml]      or CLUSTER=file.yaml; default examples/livecluster.yaml
  *
- * DEMO=0 publishes no test picture. HOST=0.0.0.0 lets other machines in. RTMP_PORT, HTTP_PORT, API_PORT and ADMIN_PORT move
- * the first origin's ports. LOG=json writes the log as the nodes on Kubernetes do.
+ * DEMO=0 publishes no test picture. HOST=0.0.0.0 lets other machines in. RTMP_PORT, RTMPS_PORT, HTTP_PORT, API_PORT and
+ * ADMIN_PORT move the first origin's ports. TLS_CERT and TLS_KEY name the PEM files for RTMPS. LOG=json writes the log as the nodes on Kubernetes do.
  */
 
 const GRACE_MS = 5_000;
@@ -47,13 +48,15 @@ async function main(): Promise<void> {
     {},
     isJson ? process.stdout : readableLines(process.stdout, isTerminal),
   );
+  const stopping = new AbortController();
+  const tls = plan.rtmps ? await followCertificate(process.env, say, stopping.signal) : undefined;
   const cluster = new LocalCluster({
     host,
+    ...(tls !== undefined && { tls }),
     firstOrigin: firstOriginPorts(process.env),
     logger,
     note: (line) => say(line),
   });
-  const stopping = new AbortController();
   onSignals(cluster, stopping);
   if (!isJson) stopping.signal.addEventListener('abort', () => setLevel('warn'), { once: true });
   await cluster.apply(plan);

@@ -19,6 +19,8 @@ export interface PlannedNode {
 export interface Plan {
   readonly namespace: string;
   readonly cluster: string;
+  /** Whether the nodes listen for RTMPS. */
+  readonly rtmps: boolean;
   /** Origins first, each role by ordinal. */
   readonly nodes: readonly PlannedNode[];
   /** Lines for who wrote the file: what is left out, and why. */
@@ -69,5 +71,5 @@ export function planFrom(text: string): Plan {
       config,
     }));
   });
-  return { namespace, cluster: name, nodes, notes };
+  return { namespace, cluster: name, rtmps: cluster.spec.protocols.rtmps.enabled, nodes, notes };
 }

@@ -4,9 +4,10 @@ import { MOST_NODES } from './plan.ts';
 import { firstOriginPorts, portsOf, SparePorts } from './port-plan.ts';
 
 test('the first origin has the standard ports, unless the environment moves them', () => {
-  assert.deepEqual(firstOriginPorts({}), { rtmp: 1935, http: 8080, api: 1985, admin: 8090 });
+  assert.deepEqual(firstOriginPorts({}), { rtmp: 1935, rtmps: 1936, http: 8080, api: 1985, admin: 8090 });
   assert.deepEqual(firstOriginPorts({ RTMP_PORT: '2935', HTTP_PORT: '0', API_PORT: '' }), {
     rtmp: 2935,
+    rtmps: 1936,
     http: 0,
     api: 1985,
     admin: 8090,

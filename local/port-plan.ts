@@ -9,22 +9,34 @@ export type NodePorts = Readonly<Record<keyof typeof PORTS, number>>;
  * common program uses and that lie below the range (32768) from which systems take ports for outgoing connections.
  */
 const BASES: Readonly<Record<Role, NodePorts>> = {
-  origin: { rtmp: 19_350, http: 18_080, api: 19_850, admin: 18_480 },
-  edge: { rtmp: 19_450, http: 18_180, api: 19_950, admin: 18_580 },
+  origin: { rtmp: 19_350, rtmps: 19_550, http: 18_080, api: 19_850, admin: 18_480 },
+  edge: { rtmp: 19_450, rtmps: 19_650, http: 18_180, api: 19_950, admin: 18_580 },
 };
 
 /** Where a node goes whose port another program has. */
 const SPARE = { first: 20_100, last: 20_999 } as const;
 
 /** Environment variables that move the first origin's ports. */
-export const PORT_VARIABLES = { rtmp: 'RTMP_PORT', http: 'HTTP_PORT', api: 'API_PORT', admin: 'ADMIN_PORT' } as const;
+export const PORT_VARIABLES = {
+  rtmp: 'RTMP_PORT',
+  rtmps: 'RTMPS_PORT',
+  http: 'HTTP_PORT',
+  api: 'API_PORT',
+  admin: 'ADMIN_PORT',
+} as const;
 
 /** The ports of a node, the first origin's as given. */
 export function portsOf(role: Role, ordinal: number, firstOrigin: NodePorts): NodePorts {
   if (role === 'origin' && ordinal === 0) return firstOrigin;
   const base = BASES[role];
-  const { rtmp, http, api, admin } = base;
-  return { rtmp: rtmp + ordinal, http: http + ordinal, api: api + ordinal, admin: admin + ordinal };
+  const { rtmp, rtmps, http, api, admin } = base;
+  return {
+    rtmp: rtmp + ordinal,
+    rtmps: rtmps + ordinal,
+    http: http + ordinal,
+    api: api + ordinal,
+    admin: admin + ordinal,
+  };
 }
 
 /** The first origin's ports from the environment. Throws RangeError that names the variable. */
@@ -39,7 +51,7 @@ export function firstOriginPorts(env: Readonly<Record<string, string | undefined
     }
     return number;
   };
-  return { rtmp: port('rtmp'), http: port('http'), api: port('api'), admin: port('admin') };
+  return { rtmp: port('rtmp'), rtmps: port('rtmps'), http: port('http'), api: port('api'), admin: port('admin') };
 }
 
 /** Hands out ports for nodes whose own are taken; each once. Throws RangeError when none is left. */

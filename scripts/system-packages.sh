@@ -9,8 +9,8 @@ set -eu
 
 packages_of() {
   case $1 in
-    # The encoder, the players and the Redis of the tests.
-    test) echo ffmpeg redis-server ;;
+    # The encoder, the players, the Redis and the maker of certificates of the tests.
+    test) echo ffmpeg redis-server openssl ;;
     # The Kubernetes of the end-to-end test: container runtime, pod network, kube-proxy's tools, image builds.
     e2e)
       echo ffmpeg redis-server containerd runc containernetworking-plugins nftables iptables conntrack iproute2 \

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { durationMs } from '../duration.ts';
 import { LOG_LEVELS, PORTS } from '../names.ts';
+import { MOST_CERTIFICATES } from '../tls-file.ts';
 import {
   Annotations,
   Conditions,
@@ -122,7 +123,7 @@ const service = (what: string) =>
     },
   ).prefault({});
 
-export const LiveClusterSpec = z.strictObject({
+const Spec = z.strictObject({
   image: z
     .strictObject({
       repository: z
@@ -188,6 +189,16 @@ export const LiveClusterSpec = z.strictObject({
           .strictObject({ port: Port.default(PORTS.rtmp).describe('Port of RTMP, on pods and Services.') })
           .prefault({})
           .describe('RTMP.'),
+        rtmps: z
+          .strictObject({
+            enabled: z
+              .boolean()
+              .default(false)
+              .describe('Listen for RTMPS too, on origins and edges; needs tls.certificateRefs.'),
+            port: Port.default(PORTS.rtmps).describe('Port of RTMPS, on pods and Services.'),
+          })
+          .prefault({})
+          .describe('RTMPS: RTMP inside TLS 1.2 or later, for publishing and playing. Plain RTMP stays on.'),
         http: z
           .strictObject({
             port: Port.default(PORTS.http).describe('Port of HTTP (HTTP-FLV, player page), on pods and Services.'),
@@ -205,7 +216,28 @@ export const LiveClusterSpec = z.strictObject({
       message: `each protocol needs a port of its own and ${PORTS.admin} is the admin port: choose distinct ports for rtmp, http and api`,
       check: (p) => new Set([p.rtmp.port, p.http.port, p.api.port, PORTS.admin]).size === 4,
     },
+    {
+      rule: `!self.rtmps.enabled || !(self.rtmps.port in [self.rtmp.port, self.http.port, self.api.port, ${PORTS.admin}])`,
+      message: 'rtmps.port is the port of another protocol: choose one of its own',
+      check: (p) => !p.rtmps.enabled || ![p.rtmp.port, p.http.port, p.api.port, PORTS.admin].includes(p.rtmps.port),
+    },
   ).prefault({}),
+  tls: z
+    .strictObject({
+      certificateRefs: z
+        .array(LocalObjectReference)
+        .max(MOST_CERTIFICATES)
+        .refine((refs) => new Set(refs.map(({ name }) => name)).size === refs.length, {
+          error: 'names a Secret twice: remove one',
+        })
+        .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] })
+        .default([])
+        .describe(
+          'Secrets of type kubernetes.io/tls (tls.crt, tls.key) in the same namespace. A client gets the one whose names hold the host that it asks for, else the first. A renewed one is in force within about three minutes, no session is cut.',
+        ),
+    })
+    .prefault({})
+    .describe('Certificates of RTMPS.'),
   redis: withRules(
     z
       .strictObject({
@@ -311,6 +343,12 @@ export const LiveClusterSpec = z.strictObject({
     .prefault({})
     .describe('NetworkPolicies of the pods.'),
 });
+
+export const LiveClusterSpec = withRules(Spec, {
+  rule: '!self.protocols.rtmps.enabled || size(self.tls.certificateRefs) > 0',
+  message: 'protocols.rtmps needs a certificate: name a Secret of type kubernetes.io/tls in tls.certificateRefs',
+  check: (spec) => !spec.protocols.rtmps.enabled || spec.tls.certificateRefs.length > 0,
+});
 export type LiveClusterSpec = z.infer<typeof LiveClusterSpec>;
 
 const roleStatus = {
@@ -336,6 +374,8 @@ export const LiveClusterStatus = z.strictObject({
     .strictObject({
       rtmp: z.string().max(2048).optional().describe('Where encoders push to.'),
       rtmpPlay: z.string().max(2048).optional().describe('Where RTMP players play from.'),
+      rtmps: z.string().max(2048).optional().describe('Where encoders push to by RTMPS.'),
+      rtmpsPlay: z.string().max(2048).optional().describe('Where RTMPS players play from.'),
       flv: z.string().max(2048).optional().describe('Where HTTP-FLV players play from.'),
     })
     .optional()

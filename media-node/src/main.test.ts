@@ -9,8 +9,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import { nodeConfigHash, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
+import { makeCertificate } from '#contract/testing/certificate.ts';
 import { TestRedis } from './cluster/testing/redis-server.ts';
 
 const HOST = '127.0.0.1';
@@ -180,6 +182,39 @@ test('a process that was told to close ends by itself when no signal comes', { t
   await run.says('every session ends');
   assert.equal((await fetch(`${run.admin}/healthz`)).status, 200, 'the kubelet still gets its answers');
   assert.deepEqual(await run.ended, [0, null]);
+});
+
+test('RTMPS follows the file of certificates, and serves on whatever is in it', { timeout: 60_000 }, async (t) => {
+  const [one, two] = [makeCertificate('one.example'), makeCertificate('two.example')];
+  const fileOf = (...certificates: readonly object[]) => JSON.stringify({ version: 1, certificates });
+  const run = await runMain(t, { env: { LIVECLUSTER_RTMPS_PORT: '0' } });
+  await run.ready();
+  const { rtmps } = (await run.says('media node ready')) as unknown as { rtmps: number };
+  await run.says('RTMPS has no certificate and refuses clients; plain RTMP is served');
+  const shown = () =>
+    new Promise<string | undefined>((resolve) => {
+      const socket = connectTls({ port: rtmps, host: HOST, rejectUnauthorized: false }, () => {
+        resolve(String(socket.getPeerCertificate().subject.CN));
+        socket.destroy();
+      });
+      socket.once('error', () => resolve(undefined));
+    });
+  assert.equal(await shown(), undefined);
+  await writeFile(join(run.folder, 'tls.json'), fileOf(one));
+  await run.until('the first is shown', async () => ((await shown()) === 'one.example' ? true : undefined));
+  assert.match(await (await fetch(`${run.admin}/metrics`)).text(), /^livecluster_certificate_not_after_seconds \d+$/m);
+  for (const [text, fault] of [
+    ['{', /not valid JSON/],
+    [fileOf(), /certificates: /],
+    [fileOf({ ...one, key: two.key }), /the key of certificate 1 belongs to another certificate/],
+  ] as const) {
+    await writeFile(join(run.folder, 'tls.json'), text);
+    await run.until(`it logs ${String(fault)}`, () => run.lines().find((line) => fault.test(String(line['fault']))));
+    assert.equal(await shown(), 'one.example');
+  }
+  await writeFile(join(run.folder, 'tls.json'), fileOf(two, one));
+  await run.until('the changed one is shown', async () => ((await shown()) === 'two.example' ? true : undefined));
+  assert.doesNotMatch(run.output(), /PRIVATE KEY/);
 });
 
 test('a wrong environment or file ends the start with one line that says the mend', { timeout: 90_000 }, async (t) => {

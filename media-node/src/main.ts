@@ -14,13 +14,15 @@ process.on('SIGTERM', stopEarly);
 enableCompileCache();
 
 // What a start needs is loaded at once and in parallel, after the cache is there to speed it up.
-const [{ parseNodeEnv }, { switchedLogger }, folder, { createNode }, { createRedisDirectory }] = await Promise.all([
-  import('#contract/node-env.ts'),
-  import('./lib/switched-logger.ts'),
-  import('./config/config-folder.ts'),
-  import('./node.ts'),
-  import('./cluster/redis-directory.ts'),
-]);
+const [{ parseNodeEnv }, { switchedLogger }, { TlsIdentity }, folder, { createNode }, { createRedisDirectory }] =
+  await Promise.all([
+    import('#contract/node-env.ts'),
+    import('./lib/switched-logger.ts'),
+    import('./lib/tls-identity.ts'),
+    import('./config/config-folder.ts'),
+    import('./node.ts'),
+    import('./cluster/redis-directory.ts'),
+  ]);
 const { parseNodeConfig } = await import('./config/config-store.ts');
 
 const { logger, setLevel } = switchedLogger('info', { pod: process.env['LIVECLUSTER_POD_NAME'] });
@@ -45,11 +47,26 @@ function fail(error: unknown): never {
 async function start(): Promise<void> {
   const env = parseNodeEnv(process.env);
   const dir = env.LIVECLUSTER_CONFIG_DIR;
-  const [configText, firstToken, secrets] = await Promise.all([
+  const hasTls = env.LIVECLUSTER_RTMPS_PORT !== undefined;
+  const [configText, firstToken, secrets, firstTls] = await Promise.all([
     folder.readConfigText(dir),
     folder.readAdminToken(dir),
     folder.readSecrets(dir),
+    hasTls ? folder.readTlsText(dir) : '',
   ]);
+  const tls = new TlsIdentity();
+  const takeCertificates = (text: string): void => {
+    try {
+      tls.set(folder.parseTlsText(text));
+      const until = tls.validUntilMs === undefined ? undefined : new Date(tls.validUntilMs).toISOString();
+      if (until === undefined) logger.warn('RTMPS has no certificate and refuses clients; plain RTMP is served');
+      else logger.info({ until }, 'certificates of RTMPS in force');
+    } catch (error) {
+      logger.error({ fault: (error as Error).message }, 'certificates refused, RTMPS goes on with those it has');
+    }
+  };
+  // Whatever is wrong with them, plain RTMP is served.
+  if (hasTls) takeCertificates(firstTls);
   let token = firstToken;
   const node = createNode({
     identity: {
@@ -63,11 +80,13 @@ async function start(): Promise<void> {
     },
     ports: {
       rtmp: env.LIVECLUSTER_RTMP_PORT,
+      ...(env.LIVECLUSTER_RTMPS_PORT !== undefined && { rtmps: env.LIVECLUSTER_RTMPS_PORT }),
       http: env.LIVECLUSTER_HTTP_PORT,
       api: env.LIVECLUSTER_API_PORT,
       admin: env.LIVECLUSTER_ADMIN_PORT,
     },
     config: parseNodeConfig(configText),
+    tls,
     adminToken: () => token,
     relayKey: secrets.relayKey,
     directory: (request) =>
@@ -122,6 +141,13 @@ async function start(): Promise<void> {
     onError: (error) =>
       logger.error({ fault: error.message }, 'configuration cannot be read, the one before stays in force'),
   });
+  if (hasTls) {
+    folder.pollText(() => folder.readTlsText(dir), firstTls, {
+      onText: (text) => takeCertificates(text),
+      onError: (error) =>
+        logger.error({ fault: error.message }, 'certificates cannot be read, RTMPS goes on with those it has'),
+    });
+  }
   folder.pollText(() => folder.readAdminToken(dir), token, {
     onText: (text) => {
       token = text;

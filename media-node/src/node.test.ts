@@ -17,7 +17,7 @@ import type { SessionEnd } from './protocols/rtmp/session-end.ts';
 const HOST = '127.0.0.1';
 const TOKEN = 'the-token-of-this-test';
 const AUTH = { authorization: `Bearer ${TOKEN}` };
-const ANY: ListenerPorts = { rtmp: 0, http: 0, api: 0, admin: 0 };
+const ANY: ListenerPorts = { rtmp: 0, rtmps: 0, http: 0, api: 0, admin: 0 };
 const CONFIG = {
   version: 1,
   logLevel: 'info',

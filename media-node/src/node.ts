@@ -16,6 +16,7 @@ import type { ClusterSide } from './cluster-side.ts';
 import { ConfigStore } from './config/config-store.ts';
 import { HttpServer } from './http/http-server.ts';
 import { ConnectionLimit } from './lib/connection-limit.ts';
+import { TlsIdentity } from './lib/tls-identity.ts';
 import { HttpFlv } from './protocols/http-flv/http-flv.ts';
 import { RelayVerifier } from './protocols/rtmp/relay-credential.ts';
 import { RtmpServer } from './protocols/rtmp/server.ts';
@@ -27,9 +28,12 @@ export const VERSION = (
   JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
-/** The four listeners of a node. */
+/** The listeners of a node. */
 export type Listener = keyof typeof PORTS;
-export type ListenerPorts = Readonly<Record<Listener, number>>;
+/** Without a port for RTMPS a node does not listen for it. */
+export type ListenerPorts = Readonly<Record<Exclude<Listener, 'rtmps'>, number>> & {
+  readonly rtmps?: number;
+};
 
 /** Who a node is; it stays so as long as it runs. */
 export interface NodeIdentity {
@@ -57,6 +61,8 @@ export interface MediaNodeOptions {
   /** Address to listen on; default every one. */
   readonly listenHost?: string;
   readonly config: NodeConfig;
+  /** Certificates of RTMPS; whoever gives it may change them while the node runs. */
+  readonly tls?: TlsIdentity;
   /** Bearer token of the admin port, here and of the other nodes; asked at each use. */
   readonly adminToken: () => string;
   /** The cluster's shared secret for relay connections. */
@@ -121,6 +127,8 @@ class WiredNode implements MediaNode {
   readonly #limit: ConnectionLimit;
   readonly #streams = new StreamRegistry();
   readonly #rtmp: RtmpServer;
+  readonly #rtmps: RtmpServer;
+  readonly #tls: TlsIdentity;
   readonly #http: HttpServer;
   readonly #api: ApiServer;
   readonly #admin: AdminServer;
@@ -144,12 +152,10 @@ class WiredNode implements MediaNode {
       () => this.#side?.gate,
       () => (this.#state === 'draining' || this.#state === 'closed' ? this.#state : 'open'),
     );
-    this.#rtmp = new RtmpServer({
-      gate,
-      limit: this.#limit,
-      log: logger.child({ protocol: 'rtmp' }),
-      relayVerifier: new RelayVerifier(relayKey, this.nodeId),
-    });
+    this.#tls = options.tls ?? new TlsIdentity();
+    const rtmp = { gate, limit: this.#limit, relayVerifier: new RelayVerifier(relayKey, this.nodeId) };
+    this.#rtmp = new RtmpServer({ ...rtmp, log: logger.child({ protocol: 'rtmp' }) });
+    this.#rtmps = new RtmpServer({ ...rtmp, log: logger.child({ protocol: 'rtmps' }), tls: this.#tls });
     this.#http = new HttpServer({
       limit: this.#limit,
       log: logger.child({ protocol: 'http' }),
@@ -193,11 +199,12 @@ class WiredNode implements MediaNode {
 
   async start(): Promise<ListenerPorts> {
     const host = this.#options.listenHost;
-    const { rtmp, http, api, admin } = this.#options.ports;
+    const { rtmp, rtmps, http, api, admin } = this.#options.ports;
     this.#ports = {
       // The admin port first: while the rest comes up, probes learn what is awaited.
       admin: await opened('admin', admin, this.#admin.listen({ host, port: admin })),
       rtmp: await opened('rtmp', rtmp, this.#rtmp.listen(rtmp, host)),
+      ...(rtmps !== undefined && { rtmps: await opened('rtmps', rtmps, this.#rtmps.listen(rtmps, host)) }),
       http: await opened('http', http, this.#http.listen(http, host)),
       api: await opened('api', api, this.#api.listen({ host, port: api })),
     };
@@ -272,6 +279,7 @@ class WiredNode implements MediaNode {
     this.#log.info({ reason, sessions: this.#sessions() }, 'every session ends');
     this.#streams.close(reason);
     this.#rtmp.close(reason);
+    this.#rtmps.close(reason);
     this.#http.close();
   }
 
@@ -296,7 +304,7 @@ class WiredNode implements MediaNode {
 
   /** RTMP connections and HTTP-FLV players; idle HTTP connections are no sessions. */
   #sessions(): number {
-    let sessions = this.#rtmp.sessions.size;
+    let sessions = this.#rtmp.sessions.size + this.#rtmps.sessions.size;
     for (const stream of this.#streams.streams()) sessions += stream.stats().viewers.flv;
     return sessions;
   }
@@ -324,15 +332,25 @@ class WiredNode implements MediaNode {
     yield { metric: 'configRejected', value: this.config.rejections };
     yield { metric: 'ready', value: this.#state === 'ready' ? 1 : 0 };
     yield { metric: 'draining', value: this.#state === 'draining' ? 1 : 0 };
-    const rtmp = this.#rtmp.stats();
     const http = this.#http.stats();
-    const rtmpNow = this.#rtmp.sessions.size;
-    yield { metric: 'connections', labels: { protocol: 'rtmp' }, value: rtmpNow };
-    yield { metric: 'connections', labels: { protocol: 'http' }, value: Math.max(0, this.#limit.used - rtmpNow) };
-    yield { metric: 'connectionsAccepted', labels: { protocol: 'rtmp' }, value: rtmp.accepted };
+    const ends = new Map<string, number>();
+    let httpNow = this.#limit.used;
+    for (const [protocol, server] of [
+      ['rtmp', this.#rtmp],
+      ['rtmps', this.#rtmps],
+    ] as const) {
+      const stats = server.stats();
+      httpNow -= server.sessions.size;
+      yield { metric: 'connections', labels: { protocol }, value: server.sessions.size };
+      yield { metric: 'connectionsAccepted', labels: { protocol }, value: stats.accepted };
+      for (const [code, count] of stats.ends) ends.set(code, (ends.get(code) ?? 0) + count);
+    }
+    yield { metric: 'connections', labels: { protocol: 'http' }, value: Math.max(0, httpNow) };
     yield { metric: 'connectionsAccepted', labels: { protocol: 'http' }, value: http.accepted };
     yield { metric: 'connectionsRefused', value: this.#limit.refused };
-    for (const [code, value] of rtmp.ends) yield { metric: 'rtmpConnectionsEnded', labels: { code }, value };
+    for (const [code, value] of ends) yield { metric: 'rtmpConnectionsEnded', labels: { code }, value };
+    const { validUntilMs } = this.#tls;
+    if (validUntilMs !== undefined) yield { metric: 'certificateNotAfter', value: validUntilMs / 1_000 };
     const byClass = new Map<string, number>();
     for (const [status, count] of http.statuses) {
       const label = `${Math.floor(status / 100)}xx`;

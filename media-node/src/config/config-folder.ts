@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CONFIG_FILES } from '#contract/names.ts';
+import { TlsFile } from '#contract/tls-file.ts';
 import { ConfigError } from './config-error.ts';
 
 /** A token shorter than this could be guessed. */
@@ -47,6 +48,31 @@ export async function readSecrets(folder: string): Promise<NodeSecrets> {
     );
   }
   return { relayKey: Buffer.from(hex, 'hex'), redisUrl: redisUrl.trim() };
+}
+
+/** Reads the text of the certificates' file; empty where there is none. Throws ConfigError `unreadable`. */
+export async function readTlsText(folder: string): Promise<string> {
+  try {
+    return await readText(folder, CONFIG_FILES.tls);
+  } catch (error) {
+    if (((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+/** The certificates in a text of `readTlsText`. Throws ConfigError, which quotes nothing of it. */
+export function parseTlsText(text: string): TlsFile['certificates'] {
+  if (text === '') return [];
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new ConfigError('not-json', `${CONFIG_FILES.tls} is not valid JSON`);
+  }
+  const parsed = TlsFile.safeParse(json);
+  if (parsed.success) return parsed.data.certificates;
+  const [fault] = parsed.error.issues;
+  throw new ConfigError('bad-secret', `${CONFIG_FILES.tls}: ${fault?.path.join('.') ?? ''}: ${fault?.message ?? ''}`);
 }
 
 async function readText(folder: string, name: string): Promise<string> {

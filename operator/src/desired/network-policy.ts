@@ -25,8 +25,9 @@ export function mediaNetworkPolicy(cluster: Cluster, role: Role, operator: Opera
     ? [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': operator.namespace } } }]
     : [];
   const isEdge = role === 'edge';
+  const rtmp = ports.rtmps === undefined ? [ports.rtmp] : [ports.rtmp, ports.rtmps];
   const ingress = [
-    { ports: tcp(isEdge ? [ports.rtmp, ports.http] : [ports.rtmp]) },
+    { ports: tcp(isEdge ? [...rtmp, ports.http] : rtmp) },
     ...(isEdge ? [] : from([nodes], protocols.http.port)),
     ...from(networkPolicy.apiFrom ?? [{ podSelector: {} }], protocols.api.port),
     // Probes come from the kubelet, which no policy keeps out. /metrics shares the port with what needs the token.

@@ -7,12 +7,18 @@ import { ownedMetadata, selectRedis, selectRole } from './labels.ts';
 import { names } from './names.ts';
 
 type Exposure = LiveClusterSpec['exposure']['ingest'];
-type PortName = 'rtmp' | 'http' | 'api' | 'admin';
+type PortName = keyof typeof PORTS;
 
-/** The ports of a media pod by name; the admin port is fixed. */
-export function portsOf(spec: LiveClusterSpec): Record<PortName, number> {
-  const { rtmp, http, api } = spec.protocols;
-  return { rtmp: rtmp.port, http: http.port, api: api.port, admin: PORTS.admin };
+/** The ports of a media pod by name, RTMPS's where it is on; the admin port is fixed. */
+export function portsOf(spec: LiveClusterSpec): Record<Exclude<PortName, 'rtmps'>, number> & { rtmps?: number } {
+  const { rtmp, rtmps, http, api } = spec.protocols;
+  return {
+    rtmp: rtmp.port,
+    ...(rtmps.enabled ? { rtmps: rtmps.port } : {}),
+    http: http.port,
+    api: api.port,
+    admin: PORTS.admin,
+  };
 }
 
 /** Gives each pod of a role a name of its own in DNS, before it is ready too: nodes and the operator ask single pods. */
@@ -27,20 +33,22 @@ export function headlessService(cluster: Cluster, role: Role): Manifest {
       clusterIP: 'None',
       publishNotReadyAddresses: true,
       selector: selectRole(name, role),
-      ports: servicePorts(cluster.spec, ['rtmp', 'http', 'api', 'admin']),
+      ports: servicePorts(cluster.spec, ['rtmp', 'rtmps', 'http', 'api', 'admin']),
     },
   };
 }
 
-/** Where encoders push to: RTMP of the origins. Players are served there too. */
+/** Where encoders push to: RTMP and RTMPS of the origins. Players are served there too. */
 export function ingestService(cluster: Cluster): Manifest {
-  return exposedService(cluster, 'origin', names.ingest(cluster.metadata.name), cluster.spec.exposure.ingest, ['rtmp']);
+  const { metadata, spec } = cluster;
+  return exposedService(cluster, 'origin', names.ingest(metadata.name), spec.exposure.ingest, ['rtmp', 'rtmps']);
 }
 
-/** Where viewers play from: RTMP and HTTP of the edges. Publishes there are handed on to an origin. */
+/** Where viewers play from: RTMP, RTMPS and HTTP of the edges. Publishes there are handed on to an origin. */
 export function playbackService(cluster: Cluster): Manifest {
   const { name } = cluster.metadata;
-  return exposedService(cluster, 'edge', names.playback(name), cluster.spec.exposure.playback, ['rtmp', 'http']);
+  const { playback } = cluster.spec.exposure;
+  return exposedService(cluster, 'edge', names.playback(name), playback, ['rtmp', 'rtmps', 'http']);
 }
 
 /** The HTTP API of the origins, for clients inside the Kubernetes cluster only. */
@@ -100,5 +108,8 @@ function exposedService(
 
 function servicePorts(spec: LiveClusterSpec, wanted: readonly PortName[]): Record<string, unknown>[] {
   const ports = portsOf(spec);
-  return wanted.map((name) => ({ name, port: ports[name], protocol: 'TCP', targetPort: name }));
+  return wanted.flatMap((name) => {
+    const port = ports[name];
+    return port === undefined ? [] : [{ name, port, protocol: 'TCP', targetPort: name }];
+  });
 }

@@ -145,6 +145,8 @@ function environment(cluster: Cluster, role: Role): EnvVar[] {
     LIVECLUSTER_CONFIG_DIR: { value: CONFIG_DIR },
     LIVECLUSTER_ORIGINS_HOST: { value: serviceHost(names.role(name, 'origin'), namespace) },
     LIVECLUSTER_RTMP_PORT: { value: String(ports.rtmp) },
+    // Only where it is on: a variable more would roll the pods of every cluster.
+    ...(ports.rtmps === undefined ? {} : { LIVECLUSTER_RTMPS_PORT: { value: String(ports.rtmps) } }),
     LIVECLUSTER_HTTP_PORT: { value: String(ports.http) },
     LIVECLUSTER_API_PORT: { value: String(ports.api) },
     LIVECLUSTER_ADMIN_PORT: { value: String(ports.admin) },

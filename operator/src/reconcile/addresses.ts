@@ -15,7 +15,7 @@ export interface ServiceAddress {
 
 /** Addresses of a cluster as its status tells them. */
 export interface Addresses {
-  readonly endpoints: { readonly rtmp?: string; readonly rtmpPlay?: string; readonly flv?: string };
+  readonly endpoints: Readonly<Partial<Record<'rtmp' | 'rtmpPlay' | 'rtmps' | 'rtmpsPlay' | 'flv', string>>>;
   readonly address?: string;
   /** What holds the addresses up; empty when all are there. */
   readonly missing: readonly string[];
@@ -37,11 +37,19 @@ export function addressesOf(
     of.host && of.ports[port] !== undefined ? `${scheme}://${of.host}:${of.ports[port]}` : undefined;
   const rtmp = url(push, 'rtmp', 'rtmp');
   const rtmpPlay = url(play, 'rtmp', 'rtmp');
+  const rtmps = url(push, 'rtmps', 'rtmps');
+  const rtmpsPlay = url(play, 'rtmps', 'rtmps');
   const flv = url(play, 'http', 'http');
   // What `kubectl get lc` shows is for copying into an encoder: with the port only where it is not RTMP's own.
   const address = push.host && (push.ports['rtmp'] === 1935 ? push.host : `${push.host}:${push.ports['rtmp'] ?? ''}`);
   return {
-    endpoints: { ...(rtmp ? { rtmp } : {}), ...(rtmpPlay ? { rtmpPlay } : {}), ...(flv ? { flv } : {}) },
+    endpoints: {
+      ...(rtmp ? { rtmp } : {}),
+      ...(rtmpPlay ? { rtmpPlay } : {}),
+      ...(rtmps ? { rtmps } : {}),
+      ...(rtmpsPlay ? { rtmpsPlay } : {}),
+      ...(flv ? { flv } : {}),
+    },
     ...(address ? { address } : {}),
     missing: [push.missing, play.missing].filter((each) => each !== undefined),
   };

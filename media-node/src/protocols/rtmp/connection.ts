@@ -22,6 +22,7 @@ import {
   RTMP_WINDOW_ACK_SIZE,
 } from '../../formats/rtmp-message.ts';
 import { FormatError } from '../../lib/format-error.ts';
+import { tlsFailure } from '../../lib/tls-identity.ts';
 import type { SessionEnd } from './session-end.ts';
 
 /** How long a connection that we end may take to read our last words. */
@@ -75,7 +76,9 @@ export class RtmpConnection {
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (bytes: Buffer) => this.#onData(bytes));
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.#finish({ code: 'socket', message: `the socket broke: ${error.code ?? error.message}` });
+      const failure = tlsFailure(error.code);
+      if (failure !== undefined) this.#finish({ code: 'tls', message: failure });
+      else this.#finish({ code: 'socket', message: `the socket broke: ${error.code ?? error.message}` });
     });
     socket.on('end', () => this.#finish({ code: 'peer', message: 'the other side closed the connection' }));
     socket.on('close', () => {

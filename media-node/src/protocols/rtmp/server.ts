@@ -1,8 +1,11 @@
 import type { AddressInfo, Server } from 'node:net';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import type { ConnectionLimit } from '../../lib/connection-limit.ts';
+import type { TlsIdentity } from '../../lib/tls-identity.ts';
 import type { Gate } from '../../stream/gate.ts';
 import type { RelayVerifier } from './relay-credential.ts';
 import { ServerSession } from './server-session.ts';
@@ -17,9 +20,11 @@ export interface RtmpServerOptions {
   readonly log: Logger;
   /** Missing: connections of other nodes are refused. */
   readonly relayVerifier?: RelayVerifier;
+  /** Given: listens for RTMPS, RTMP inside TLS, with the certificates that are there when a client comes. */
+  readonly tls?: TlsIdentity;
 }
 
-/** Listens for RTMP; owns its sessions. */
+/** Listens for RTMP, or for RTMPS; owns its sessions. */
 export class RtmpServer {
   readonly #options: RtmpServerOptions;
   readonly #server: Server;
@@ -31,7 +36,7 @@ export class RtmpServer {
 
   constructor(options: RtmpServerOptions) {
     this.#options = options;
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server = createServer((socket) => this.#onSocket(socket));
   }
 
   /** Begins to listen; resolves with the port, which tells what 0 became. */
@@ -69,6 +74,27 @@ export class RtmpServer {
     for (const session of this.#sessions) session.close(reason);
   }
 
+  #onSocket(socket: Socket): void {
+    const { tls, log } = this.#options;
+    if (tls === undefined) {
+      this.#accept(socket);
+      return;
+    }
+    const { context } = tls;
+    if (context !== undefined) {
+      this.#accept(secured(socket, tls, context));
+      return;
+    }
+    this.#count('tls');
+    log.warn('RTMPS connection refused: the node has no certificate; see the condition CertificatesReady');
+    socket.destroy();
+  }
+
+  #count(code: SessionEndCode): void {
+    this.#ends.set(code, (this.#ends.get(code) ?? 0) + 1);
+  }
+
+  /** From here on it is one session, TLS's handshake included: one limit, one timeout, one line at its end. */
   #accept(socket: Socket): void {
     const hasPlace = this.#options.limit.enter();
     if (!hasPlace && this.#refusals >= MAX_REFUSALS) {
@@ -88,9 +114,18 @@ export class RtmpServer {
       isOverLimit: !hasPlace,
       onEnd: (ended, { code }) => {
         this.#sessions.delete(ended);
-        this.#ends.set(code, (this.#ends.get(code) ?? 0) + 1);
+        this.#count(code);
       },
     });
     this.#sessions.add(session);
   }
+}
+
+/** The server's side of TLS over a socket; handshakes when the client's first bytes come. */
+function secured(socket: Socket, tls: TlsIdentity, secureContext: SecureContext): TLSSocket {
+  return new TLSSocket(socket, {
+    isServer: true,
+    secureContext,
+    SNICallback: (name, done) => done(null, tls.contextFor(name)),
+  });
 }

@@ -3,7 +3,7 @@ import type { FormatErrorCode } from '../../lib/format-error.ts';
 /**
  * Why a connection ended; metrics count by it. `peer`: the other side closed; `socket`: the network broke; `timeout`: it
  * stayed silent too long; a FormatErrorCode: what it sent means nothing; `protocol`: it sent lawful messages in an unlawful order;
- * `refused`: the gate or a limit; `unreachable`: no connection could be made; `closed`: this side wished it; `internal`: a
+ * `slow`: it does not read what it is sent; `tls`: an RTMPS client and this side do not agree on TLS; `refused`: the gate or a limit; `unreachable`: no connection could be made; `closed`: this side wished it; `internal`: a
  * fault of ours, logged with its stack.
  */
 export type SessionEndCode =
@@ -11,6 +11,7 @@ export type SessionEndCode =
   | 'socket'
   | 'timeout'
   | 'slow'
+  | 'tls'
   | 'protocol'
   | 'refused'
   | 'unreachable'

@@ -39,9 +39,8 @@ export class RtmpPeer {
     socket.on('error', () => undefined);
   }
 
-  /** Connects and shakes hands. */
-  static async open(port: number): Promise<RtmpPeer> {
-    const socket = connect(port, '127.0.0.1');
+  /** Connects, unless it is given a socket that is connected, and shakes hands. */
+  static async open(port: number, socket: Socket = connect(port, '127.0.0.1')): Promise<RtmpPeer> {
     const peer = new RtmpPeer(socket);
     const handshake = new ClientHandshake();
     socket.write(handshake.start());
@@ -61,8 +60,8 @@ export class RtmpPeer {
   }
 
   /** Connects, shakes hands, and is told that it is connected. */
-  static async connected(port: number, app = 'live', object: object = {}): Promise<RtmpPeer> {
-    const peer = await RtmpPeer.open(port);
+  static async connected(port: number, app = 'live', object: object = {}, socket?: Socket): Promise<RtmpPeer> {
+    const peer = await RtmpPeer.open(port, socket);
     const tcUrl = `rtmp://127.0.0.1:${port}/${app}`;
     peer.call('connect', { app, tcUrl, ...object });
     await peer.status('NetConnection.Connect.Success');
