@@ -34,7 +34,12 @@ test('a Vhost that says nothing but its hosts is VHOST_DEFAULTS', () => {
         idleTimeoutMs: durationMs(publish.idleTimeout),
         graceMs: durationMs(publish.grace),
       },
-      play: { gopCache: play.gopCache, queueLengthMs: durationMs(play.queueLength) },
+      play: {
+        gopCache: play.gopCache,
+        queueLengthMs: durationMs(play.queueLength),
+        mwLatency: play.mwLatency,
+        atc: play.atc,
+      },
     },
     VHOST_DEFAULTS,
   );

@@ -35,6 +35,10 @@ export const VhostConfig = z.strictObject({
     gopCache: z.boolean(),
     /** Media a player's queue may hold; past it the player skips to the next key frame. */
     queueLengthMs: durationMs,
+    /** How long media is collected until it is written: by the load, each video frame at once, or milliseconds. */
+    mwLatency: z.union([z.enum(['auto', 'realtime']), z.int().min(10).max(2_000)]),
+    /** Players get the publisher's own timestamps, jumps and all. */
+    atc: z.boolean(),
   }),
   httpRemux: z.strictObject({
     enabled: z.boolean(),
@@ -66,7 +70,7 @@ export type NodeConfig = z.infer<typeof NodeConfig>;
 export const VHOST_DEFAULTS = {
   enabled: true,
   publish: { takeover: 'Reject', firstPacketTimeoutMs: 20_000, idleTimeoutMs: 5_000, graceMs: 10_000 },
-  play: { gopCache: true, queueLengthMs: 10_000 },
+  play: { gopCache: true, queueLengthMs: 10_000, mwLatency: 'auto', atc: false },
   httpRemux: { enabled: true, mount: '[vhost]/[app]/[stream].flv' },
   security: { cors: { allowOrigins: ['*'] } },
   cluster: { edgePublish: 'Forward' },

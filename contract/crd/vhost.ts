@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DURATION_PATTERN, durationMs } from '../duration.ts';
 import { Conditions, LocalObjectReference, boundedDuration, withRules, withServerRule } from './schema.ts';
 
 /*
@@ -7,6 +8,22 @@ import { Conditions, LocalObjectReference, boundedDuration, withRules, withServe
  */
 
 const HOST_PATTERN = /^(__defaultVhost__|[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?)$/;
+
+const isWindow = new RegExp(`^(auto|realtime|${DURATION_PATTERN.slice(1, -1)})$`);
+
+/** `auto`, `realtime`, or 10ms to 2s. */
+const MwLatency = withRules(
+  z.string().max(28).regex(isWindow, { error: 'must be auto, realtime, or a duration such as 350ms' }),
+  {
+    rule: "self in ['auto', 'realtime'] || (duration(self) >= duration('10ms') && duration(self) <= duration('2s'))",
+    message: 'must be auto, realtime, or a duration of at least 10ms and at most 2s, such as 350ms',
+    check: (value) =>
+      value === 'auto' ||
+      value === 'realtime' ||
+      !isWindow.test(value) ||
+      (durationMs(value) >= 10 && durationMs(value) <= 2_000),
+  },
+);
 
 export const VhostSpec = z.strictObject({
   clusterRef: withServerRule(
@@ -58,6 +75,15 @@ export const VhostSpec = z.strictObject({
       queueLength: boundedDuration('100ms')
         .default('10s')
         .describe("Media a slow player's queue may hold before it skips to the next key frame; SRS's queue_length."),
+      mwLatency: MwLatency.default('auto').describe(
+        "How long media is collected until it is written to players; SRS's mw_latency. A longer window costs less CPU a player and adds half of itself to the latency. realtime: each video frame at once. auto: realtime while the node has CPU to spare, then in steps up to 350ms.",
+      ),
+      atc: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Give players the publisher's own timestamps, jumps and all, instead of ones that always go on; SRS's atc. In force from the next publisher on.",
+        ),
     })
     .prefault({})
     .describe('Rules for players.'),

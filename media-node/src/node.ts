@@ -5,6 +5,7 @@ import { newNodeId } from '#contract/directory-keys.ts';
 import type { MetricSample } from './admin/node-metrics.ts';
 import { NodeMetrics } from './admin/node-metrics.ts';
 import type { PORTS, Role } from '#contract/names.ts';
+import { VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
 import { AdminServer } from './admin/admin-server.ts';
 import { ApiHandler, ApiServer, newApiIdentity } from './admin/api-server.ts';
@@ -125,7 +126,7 @@ class WiredNode implements MediaNode {
   readonly #options: MediaNodeOptions;
   readonly #log: Logger;
   readonly #limit: ConnectionLimit;
-  readonly #streams = new StreamRegistry();
+  readonly #streams: StreamRegistry;
   readonly #rtmp: RtmpServer;
   readonly #rtmps: RtmpServer;
   readonly #tls: TlsIdentity;
@@ -147,6 +148,9 @@ class WiredNode implements MediaNode {
     this.nodeId = newNodeId(identity.podUid);
     this.config = new ConfigStore(options.config);
     this.#log = logger;
+    this.#streams = new StreamRegistry({
+      rules: (vhost) => (this.config.vhosts.named(vhost) ?? VHOST_DEFAULTS).play,
+    });
     this.#limit = new ConnectionLimit(this.config.config.maxConnections);
     const gate = new DrainGate(
       () => this.#side?.gate,

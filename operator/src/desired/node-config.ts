@@ -109,11 +109,21 @@ function renderVhost({ metadata, spec }: VhostView): VhostConfig {
       idleTimeoutMs: durationMs(spec.publish.idleTimeout),
       graceMs: durationMs(spec.publish.grace),
     },
-    play: { gopCache: spec.play.gopCache, queueLengthMs: durationMs(spec.play.queueLength) },
+    play: {
+      gopCache: spec.play.gopCache,
+      queueLengthMs: durationMs(spec.play.queueLength),
+      mwLatency: mwLatency(spec.play.mwLatency),
+      atc: spec.play.atc,
+    },
     httpRemux: { enabled: spec.httpRemux.enabled, mount: spec.httpRemux.mount },
     security: { cors: { allowOrigins: [...spec.security.cors.allowOrigins] } },
     cluster: { edgePublish: spec.cluster.edgePublish },
   };
+}
+
+/** The schema has let through nothing but these and durations. */
+function mwLatency(text: string): VhostConfig['play']['mwLatency'] {
+  return text === 'auto' || text === 'realtime' ? text : durationMs(text);
 }
 
 function builtInVhost(): VhostConfig {
