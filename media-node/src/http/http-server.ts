@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { ConnectionLimit } from '../lib/connection-limit.ts';
 import { setCors } from './cors.ts';
+import { isTaken } from './endless-body.ts';
 import { HttpError } from './http-error.ts';
 import type { HttpRequest } from './http-request.ts';
 import { readRequest } from './http-request.ts';
@@ -60,7 +61,7 @@ export class HttpServer {
     this.#server.on('connection', (socket) => this.#accept(socket));
     this.#server.on('request', (raw, response) => this.#answer(raw, response));
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
+      if (!socket.writable || error.code === 'ECONNRESET' || isTaken(socket as Socket)) socket.destroy();
       else socket.end(`HTTP/1.1 ${clientErrorLine(error.code)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     });
   }
@@ -123,6 +124,11 @@ export class HttpServer {
   }
 
   #answer(raw: IncomingMessage, response: ServerResponse): void {
+    if (isTaken(raw.socket)) {
+      // Its answer would never come.
+      raw.socket.destroy();
+      return;
+    }
     response.on('error', (err) => this.#options.log.debug({ err }, 'writing an HTTP answer failed'));
     response.once('close', () => {
       const { statusCode } = response;

@@ -1,9 +1,7 @@
-import type { ServerResponse } from 'node:http';
+import type { EndlessBody } from '../../http/endless-body.ts';
+import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 import type { Player, PlayOptions } from '../../stream/player.ts';
-import { FLV_ENCODER } from './flv-encoder.ts';
-
-/** How long a viewer that we end may take to read the rest. */
-const LINGER_MS = 2_000;
+import { FLV_CHUNK_ENCODER, FLV_ENCODER } from './flv-encoder.ts';
 
 /** A viewer by HTTP-FLV: the answer to its request. */
 export class FlvPlayer implements Player {
@@ -11,33 +9,30 @@ export class FlvPlayer implements Player {
   readonly protocol = 'flv';
   readonly ip: string;
   readonly isRelay = false;
-  readonly encoder = FLV_ENCODER;
+  readonly encoder: FrameEncoder;
   readonly options: PlayOptions;
   /** Why it ended; undefined while it has not, and where the viewer left by itself. */
   endReason: string | undefined;
-  readonly #response: ServerResponse;
+  readonly #body: EndlessBody;
 
-  constructor(response: ServerResponse, about: Pick<Player, 'id' | 'ip' | 'options'>) {
-    this.#response = response;
+  constructor(body: EndlessBody, about: Pick<Player, 'id' | 'ip' | 'options'>) {
+    this.#body = body;
+    this.encoder = body.isChunked ? FLV_CHUNK_ENCODER : FLV_ENCODER;
     this.id = about.id;
     this.ip = about.ip;
     this.options = about.options;
   }
 
   get writableLength(): number {
-    return this.#response.writableLength;
+    return this.#body.writableLength;
   }
 
   write(bytes: Buffer): void {
-    if (this.endReason === undefined) this.#response.write(bytes);
+    this.#body.write(bytes);
   }
 
   close(reason: string): void {
-    if (this.endReason !== undefined) return;
-    this.endReason = reason;
-    const response = this.#response;
-    response.end();
-    const linger = setTimeout(() => response.destroy(), LINGER_MS);
-    response.once('close', () => clearTimeout(linger));
+    this.endReason ??= reason;
+    this.#body.end();
   }
 }

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { VhostConfig } from '#contract/node-config.ts';
 import { setCors } from '../../http/cors.ts';
+import { EndlessBody } from '../../http/endless-body.ts';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
 import { StreamError } from '../../stream/errors.ts';
@@ -16,6 +17,8 @@ export interface HttpFlvOptions {
   readonly gate: Gate;
   readonly log: Logger;
 }
+
+const HEADERS = { 'Content-Type': 'video/x-flv', 'Cache-Control': 'no-cache, no-store' };
 
 const STATUS: Record<GateCode, number> = {
   'no-vhost': 404,
@@ -45,7 +48,7 @@ export class HttpFlv {
     const { vhost, app, stream: name } = this.#find(host, path);
     setCors(request.raw, response, vhost.security.cors.allowOrigins);
     if (request.method === 'HEAD') {
-      writeHead(response);
+      response.writeHead(200, { ...HEADERS, Connection: 'close' });
       response.end();
       return;
     }
@@ -65,11 +68,8 @@ export class HttpFlv {
         throw refusal(error);
       });
     if (response.destroyed || response.closed) return;
-    // A stream may wait for its publisher as long as the viewer likes; dead sockets are found by TCP's keep-alive.
-    request.raw.socket.setTimeout(0);
-    writeHead(response);
-    response.flushHeaders();
-    const player = new FlvPlayer(response, { id, ip: request.ip, options: decided.play });
+    const body = new EndlessBody(request.raw, response, HEADERS);
+    const player = new FlvPlayer(body, { id, ip: request.ip, options: decided.play });
     try {
       const playback = stream.play(player);
       log.info({ ...key }, 'play began');
@@ -110,15 +110,6 @@ export class HttpFlv {
     }
     return mount;
   }
-}
-
-function writeHead(response: ServerResponse): void {
-  response.writeHead(200, {
-    'Content-Type': 'video/x-flv',
-    'Cache-Control': 'no-cache, no-store',
-    // The stream ends when the connection does: nothing is to follow on it.
-    Connection: 'close',
-  });
 }
 
 function refusal(error: unknown): unknown {
