@@ -88,17 +88,33 @@ export class HandOver {
     );
   }
 
-  /** Origins with the fewest sessions first; the one that was lost last. */
+  /**
+   * The stream's owner first: it may wait for this very encoder, and decides at once when it has another. Then those with
+   * the fewest sessions; the one that was lost last.
+   */
   async #targets(): Promise<readonly RelayTarget[]> {
     const { directory, finder } = this.#context;
+    const ownerId = await this.#ownerId();
     const known = directory
       .knownNodes('origin')
-      .toSorted((a, b) => a.load - b.load || a.ordinal - b.ordinal)
+      .toSorted(
+        (a, b) =>
+          Number(b.nodeId === ownerId) - Number(a.nodeId === ownerId) || a.load - b.load || a.ordinal - b.ordinal,
+      )
       .map(({ nodeId, host, rtmpPort }): RelayTarget => ({ nodeId, host, rtmpPort }));
     const isStale = directory.state === 'down' || known.length === 0;
     const targets = isStale ? (await finder.find(this.#key)).reachable : known;
     const lost = this.#target?.nodeId;
     return [...targets.filter(({ nodeId }) => nodeId !== lost), ...targets.filter(({ nodeId }) => nodeId === lost)];
+  }
+
+  /** Undefined: nobody has the stream, as far as is known. */
+  async #ownerId(): Promise<string | undefined> {
+    try {
+      return (await this.#context.directory.lookup(this.#key))?.owner.nodeId;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Undefined: accepted. */

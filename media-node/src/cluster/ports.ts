@@ -40,6 +40,10 @@ export interface RelayListener {
 export interface RelaySession {
   /** Frames handed over so far (pull: into the stream; push: to the other node); grows only. */
   readonly frames: number;
+  /** Bytes that came from the other node, of any kind; grows only. */
+  readonly bytesIn: number;
+  /** Asks the other node for a sign of life, which counts in `bytesIn`. Nothing before the relay has started. */
+  ping(): void;
   /** Ends it; idempotent. */
   close(reason: string): void;
 }

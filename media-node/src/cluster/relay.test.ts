@@ -137,6 +137,24 @@ test('a pull without media is given up and looked for again', async () => {
   viewer.leave();
 });
 
+test('a pull without media whose owner answers stays, until another origin has the stream', async () => {
+  const { backend, a, b, registry, client } = await rig({ silentMs: 30 });
+  const old = await claim(a);
+  client.onOpen = (relay) => {
+    relay.onPing = () => (relay.bytesIn += 18);
+    relay.start();
+  };
+  const viewer = registry.open(key).play(fakePlayer());
+  await until('it was asked often', () => (client.last?.pings ?? 0) >= 12);
+  assert.equal(client.relays.length, 1);
+  // Nobody announces it: the message got lost.
+  backend.publish = () => {};
+  await claim(b, old);
+  await until('it moved', () => client.last?.request.target.host === 'b');
+  assert.equal(client.relays[0]?.closedBecause, 'the stream has a newer owner');
+  viewer.leave();
+});
+
 test('the directory away: pulls go on, and new ones ask the origins', async () => {
   const { backend, a, edge, registry, client, finder } = await rig();
   const owner = await claim(a);

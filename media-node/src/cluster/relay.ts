@@ -21,7 +21,7 @@ export interface RelayManagerOptions {
   readonly pollMs?: number;
   /** The same while the directory is away and nothing is announced. Default 1 s. */
   readonly awayPollMs?: number;
-  /** A pull without media for so long is given up. Default 3 s. */
+  /** A pull without media or a sign of life for so long is given up. Default 3 s. */
   readonly silentMs?: number;
 }
 

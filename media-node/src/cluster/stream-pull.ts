@@ -13,13 +13,15 @@ export interface StreamPullContext {
   locate(stream: Stream): Promise<OwnerRecord | undefined>;
   /** Until the next look when nobody publishes. */
   pollMs(): number;
-  /** A pull without media for so long is given up. */
+  /** A pull without media or a sign of life for so long is given up. */
   readonly silentMs: number;
 }
 
 /** After a pull that broke: at once, then doubling. An encoder that reconnects is announced and not waited for here. */
 const MIN_RETRY_MS = 25;
 const MAX_RETRY_MS = 1_000;
+/** Looks after a pull in the time after which a silent one is given up. */
+const LOOKS = 3;
 
 /** Fetches one wanted stream: finds its owner, pulls, finds it again when the pull breaks or the owner changes. */
 export class StreamPull {
@@ -125,21 +127,32 @@ export class StreamPull {
     this.#watchSilence(session);
   }
 
-  /** Ends a pull that brings nothing: the owner hangs, or can't be reached, or lost its publisher without saying so. */
+  /**
+   * Ends a pull whose owner hangs or can't be reached. One that brings no media but answers stays: its owner waits for a
+   * publisher to come back, and ends the pull when it gives up; meanwhile another node may have the stream.
+   */
   #watchSilence(session: RelaySession): void {
     const { silentMs } = this.#context;
-    let seen = 0;
+    const seen = { frames: 0, bytes: 0 };
+    let [withoutFrames, withoutBytes] = [0, 0];
     clearInterval(this.#watch);
     this.#watch = setInterval(() => {
-      if (session.frames > seen) {
-        seen = session.frames;
-        this.#failures = 0;
+      const { frames, bytesIn } = session;
+      withoutFrames = frames > seen.frames ? 0 : withoutFrames + 1;
+      withoutBytes = bytesIn > seen.bytes ? 0 : withoutBytes + 1;
+      if (frames > seen.frames) this.#failures = 0;
+      seen.frames = frames;
+      seen.bytes = bytesIn;
+      if (withoutFrames === 0) return;
+      if (withoutBytes >= LOOKS) {
+        this.#log.warn({ ownerNodeId: this.#owner?.nodeId, silentMs }, 'pull brings nothing; looking again');
+        this.#drop('no media');
+        this.#retry();
         return;
       }
-      this.#log.warn({ ownerNodeId: this.#owner?.nodeId, silentMs }, 'pull brings no media; looking again');
-      this.#drop('no media');
-      this.#retry();
-    }, silentMs);
+      session.ping();
+      if (withoutFrames % LOOKS === 0) this.look();
+    }, silentMs / LOOKS);
   }
 
   /** Ends the session without waiting for its end, which may take long when the network is gone. */

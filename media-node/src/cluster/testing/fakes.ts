@@ -22,6 +22,10 @@ import type {
 /** A relay connection that a test drives. */
 export class FakeRelay implements RelaySession {
   frames = 0;
+  bytesIn = 0;
+  pings = 0;
+  /** Called at each ping; a live one raises `bytesIn`. */
+  onPing: () => void = () => {};
   readonly request: RelayRequest;
   closedBecause: string | undefined;
   readonly #listener: RelayListener;
@@ -43,6 +47,11 @@ export class FakeRelay implements RelaySession {
     if (this.#hasEnded || this.closedBecause !== undefined) return;
     if (this.#isPull) this.#ingest = this.request.stream.attach(fakePublisher('relay', (reason) => this.close(reason)));
     this.#listener.onStart();
+  }
+
+  ping(): void {
+    this.pings += 1;
+    this.onPing();
   }
 
   end(code: RelayEndCode, message = 'test'): void {

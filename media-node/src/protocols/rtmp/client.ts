@@ -4,7 +4,12 @@ import type { Logger } from 'pino';
 import type { AmfObject } from '../../formats/amf0.ts';
 import { RTMP_OUT_CHUNK_SIZE } from '../../formats/rtmp-chunk-writer.ts';
 import { decodeCommand, encodeCommand } from '../../formats/rtmp-command.ts';
-import { encodeU32Payload, encodeUserControl, USER_SET_BUFFER_LENGTH } from '../../formats/rtmp-control.ts';
+import {
+  encodeU32Payload,
+  encodeUserControl,
+  USER_PING_REQUEST,
+  USER_SET_BUFFER_LENGTH,
+} from '../../formats/rtmp-control.ts';
 import { ClientHandshake } from '../../formats/rtmp-handshake.ts';
 import type { RtmpMessage } from '../../formats/rtmp-message.ts';
 import {
@@ -46,8 +51,11 @@ export interface ClientRefusal {
 }
 
 export interface ClientListener {
-  /** The server has accepted; media follows, or may be sent, on this message stream. */
-  onStart(messageStreamId: number): void;
+  /**
+   * The server has accepted; media follows, or may be sent, on this message stream. `info` is what it said with that:
+   * the information object of its status.
+   */
+  onStart(messageStreamId: number, info: Readonly<Record<string, unknown>>): void;
   /** A message that is neither command nor control. May throw FormatError, which ends the client. */
   onMessage(message: RtmpMessage): void;
   /** Exactly once, never from within the constructor; `refusal` is set where the server said no. */
@@ -95,6 +103,12 @@ export class RtmpClient {
       },
       log,
     );
+  }
+
+  /** Asks the server for a sign of life; nothing before it has accepted. */
+  ping(): void {
+    if (!this.#isStarted) return;
+    this.connection.control(RTMP_USER_CONTROL, encodeUserControl(USER_PING_REQUEST, Date.now() >>> 0));
   }
 
   /** Ends it; idempotent. */
@@ -175,7 +189,7 @@ export class RtmpClient {
     } else if (!this.#isStarted && (code === 'NetStream.Play.Start' || code === 'NetStream.Publish.Start')) {
       this.#isStarted = true;
       this.#setup.stop();
-      this.#listener.onStart(this.#messageStreamId);
+      this.#listener.onStart(this.#messageStreamId, info as Record<string, unknown>);
     } else if (code === 'NetStream.Play.UnpublishNotify' || code === 'NetStream.Play.Stop') {
       this.#end({ code: 'peer', message: 'the stream ended' });
     }

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { StreamError } from '../../stream/errors.ts';
-import type { Playback, PlayOptions } from '../../stream/player.ts';
+import type { Playback } from '../../stream/player.ts';
 import type { ClientListener, ClientTarget } from './client.ts';
 import { RtmpClient } from './client.ts';
 import type { RelayGrant } from './relay-credential.ts';
-import { RELAY_PROPERTY, signRelay } from './relay-credential.ts';
+import { clockOf, RELAY_CLOCK, RELAY_PROPERTY, signRelay } from './relay-credential.ts';
 import type { RelayEnd, RelayListener, RelayRequest, RelaySession } from './relay-ports.ts';
 import { relayEnd } from './relay-ports.ts';
 import { RtmpEncoder } from './rtmp-encoder.ts';
-import { RtmpPlayer } from './rtmp-player.ts';
+import { RELAY_PLAY_OPTIONS, RtmpPlayer } from './rtmp-player.ts';
 import { RtmpPublisher } from './rtmp-publisher.ts';
 
 export interface RelayClientOptions {
@@ -19,9 +19,6 @@ export interface RelayClientOptions {
   /** Milliseconds since 1970; default Date.now. */
   readonly now?: () => number;
 }
-
-/** Between nodes nothing is skipped lightly: each skip would be seen by every viewer behind the link. */
-const PUSH_OPTIONS: PlayOptions = { gopCache: true, queueLengthMs: 30_000 };
 
 /** The cluster's PullClient: plays a stream from another node and attaches to it here as a relay. */
 export class RtmpPullClient {
@@ -36,12 +33,13 @@ export class RtmpPullClient {
     const target = relayTarget(request, 'play', this.#options);
     let publisher: RtmpPublisher | undefined;
     const session = open(target, log, {
-      onStart: () => {
+      onStart: (_, info) => {
         publisher = new RtmpPublisher(request.stream, {
           id: randomBytes(6).toString('hex'),
           kind: 'relay',
           ip: request.target.host,
           tcUrl: '',
+          clock: clockOf(info[RELAY_CLOCK]),
           bytesIn: () => session.client.connection.bytesRead,
           close: (reason) => session.client.close(reason),
           onIgnored: (reason) => log.warn({ reason }, 'part of the pulled media is not carried on'),
@@ -58,6 +56,10 @@ export class RtmpPullClient {
       get frames(): number {
         return publisher?.frames ?? 0;
       },
+      get bytesIn(): number {
+        return session.client.connection.bytesRead;
+      },
+      ping: () => session.client.ping(),
       close: (reason) => session.client.close(reason),
     };
   }
@@ -82,7 +84,7 @@ export class RtmpPushClient {
         const about = { id: randomBytes(6).toString('hex'), ip: request.target.host, isRelay: true };
         const player = new RtmpPlayer(
           session.client.connection,
-          { ...about, options: PUSH_OPTIONS, encoder: counter },
+          { ...about, options: RELAY_PLAY_OPTIONS, encoder: counter },
           (reason) => session.client.close(reason),
         );
         playback = request.stream.play(player);
@@ -98,6 +100,10 @@ export class RtmpPushClient {
       get frames(): number {
         return counter?.frames ?? 0;
       },
+      get bytesIn(): number {
+        return session.client.connection.bytesRead;
+      },
+      ping: () => session.client.ping(),
       close: (reason) => session.client.close(reason),
     };
   }
@@ -120,7 +126,7 @@ class FrameCounter extends RtmpEncoder {
 }
 
 interface RelayHandlers {
-  onStart(messageStreamId: number): void;
+  onStart(messageStreamId: number, info: Readonly<Record<string, unknown>>): void;
   onMessage: ClientListener['onMessage'];
   onEnd(end: RelayEnd): void;
 }
@@ -131,9 +137,9 @@ function open(target: ClientTarget, log: Logger, handlers: RelayHandlers): { rea
   const client = new RtmpClient(
     target,
     {
-      onStart: (messageStreamId) => {
+      onStart: (messageStreamId, info) => {
         try {
-          handlers.onStart(messageStreamId);
+          handlers.onStart(messageStreamId, info);
         } catch (error) {
           if (!(error instanceof StreamError)) throw error;
           failure = error;
@@ -152,7 +158,7 @@ function open(target: ClientTarget, log: Logger, handlers: RelayHandlers): { rea
 }
 
 function relayTarget(
-  { key, target, path }: RelayRequest,
+  { key, target, path, stream }: RelayRequest,
   action: RelayGrant['action'],
   { relayKey, now = Date.now }: RelayClientOptions,
 ): ClientTarget {
@@ -165,6 +171,9 @@ function relayTarget(
     tcUrl: `rtmp://${host}:${target.rtmpPort}/${key.app}`,
     streamName: key.stream,
     action,
-    connectExtra: { [RELAY_PROPERTY]: { ...credential } },
+    connectExtra: {
+      [RELAY_PROPERTY]: { ...credential },
+      ...(action === 'publish' && { [RELAY_CLOCK]: stream.clock }),
+    },
   };
 }

@@ -9,6 +9,17 @@ import type { StreamKey } from '../../stream/stream-key.ts';
 /** The connect object's property. */
 export const RELAY_PROPERTY = 'livecluster';
 
+/**
+ * Property that tells a stream's clock (Stream.clock): in the answer to a node that plays, in the connect object of one
+ * that publishes.
+ */
+export const RELAY_CLOCK = 'livecluster_clock';
+
+/** The clock in a value from another node; undefined for what is none. */
+export function clockOf(value: unknown): string | undefined {
+  return typeof value === 'string' && /^[\w-]{1,64}$/.test(value) ? value : undefined;
+}
+
 /** Clocks of nodes may differ by this much. */
 const WINDOW_MS = 30_000;
 /** Credentials seen in the time in which they could be used again; each takes about 100 bytes. */

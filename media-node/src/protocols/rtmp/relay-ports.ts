@@ -29,6 +29,8 @@ export interface RelayListener {
 
 export interface RelaySession {
   readonly frames: number;
+  readonly bytesIn: number;
+  ping(): void;
   close(reason: string): void;
 }
 

@@ -4,6 +4,7 @@ import { RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { GateError } from '../../stream/gate.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
 import type { Stream } from '../../stream/stream.ts';
+import { FakePlayer } from '../../stream/testing.ts';
 import { AVC_FRAME, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { LOG, RELAY_KEY, startTestNode } from '../testing/test-node.ts';
@@ -91,6 +92,79 @@ describe('pull', () => {
     assert.equal(viewer.isClosed, false);
   });
 
+  test('that begins again goes on: viewers get no frame twice and no step in time', async () => {
+    const [encoder, viewer] = [await connected(origin.rtmpPort), await connected(edge.rtmpPort)];
+    await encoder.publish('again');
+    await viewer.play('again');
+    const there = origin.gate.registry.open(keyOf('again'));
+    const stream = edge.gate.registry.open(keyOf('again'));
+    const frames = (): number[] =>
+      viewer
+        .media()
+        .filter(({ type, payload }) => type === RTMP_VIDEO && payload[1] === 1)
+        .map(({ timestampMs }) => timestampMs);
+    encoder.sendMedia(7_000);
+    encoder.send(RTMP_VIDEO, AVC_FRAME, 7_040);
+    const expected = [7_000, 7_040];
+    for (const next of [7_080, 7_120, 7_160]) {
+      const listener = new Listener();
+      const session = pullClient.pull(requestFor(stream), listener);
+      await until('the cache', () => session.frames === expected.length);
+      encoder.send(RTMP_VIDEO, AVC_FRAME, next);
+      expected.push(next);
+      await until('the next frame', () => frames().length === expected.length);
+      session.close('the test cuts it');
+      await until('the origin to notice', () => there.stats().relays === 0);
+    }
+    assert.deepEqual(frames(), expected);
+    assert.equal(stream.stats().seams, 0);
+  });
+
+  test('costs the origin the same whether the edge has one viewer or a thousand', async () => {
+    const writesFor = async (name: string, viewers: number): Promise<number> => {
+      const encoder = await connected(origin.rtmpPort);
+      await encoder.publish(name);
+      encoder.sendMedia(0);
+      const there = origin.gate.registry.open(keyOf(name));
+      await until('the first frame', () => there.stats().framesIn === 1);
+      const stream = edge.gate.registry.open(keyOf(name));
+      const players = Array.from({ length: viewers }, () => new FakePlayer());
+      for (const player of players) stream.play(player);
+      const session = pullClient.pull(requestFor(stream), new Listener());
+      await until('the pull', () => session.frames === 1);
+      assert.equal(there.playbacks().length, 1);
+      const { player } = there.playbacks()[0]!;
+      let writes = 0;
+      const write = player.write.bind(player);
+      player.write = (bytes) => {
+        writes++;
+        write(bytes);
+      };
+      for (let frame = 1; frame <= 20; frame++) {
+        encoder.send(RTMP_VIDEO, AVC_FRAME, frame * 40);
+        await until('it at every viewer', () => players.every(({ text }) => text.includes(`${frame * 40} `)));
+      }
+      session.close('enough');
+      return writes;
+    };
+    const [one, many] = [await writesFor('one', 1), await writesFor('many', 1_000)];
+    assert.equal(one, 20);
+    assert.equal(many, one);
+  });
+
+  test('answers when it is asked for a sign of life', async () => {
+    const encoder = await connected(origin.rtmpPort);
+    await encoder.publish('alive');
+    const listener = new Listener();
+    const session = pullClient.pull(requestFor(edge.gate.registry.open(keyOf('alive'))), listener);
+    session.ping();
+    await until('the start', () => listener.starts === 1);
+    const before = session.bytesIn;
+    session.ping();
+    await until('the answer', () => session.bytesIn > before);
+    session.close('enough');
+  });
+
   test('ends by our own wish, once', async () => {
     const encoder = await connected(origin.rtmpPort);
     await encoder.publish('closed');
@@ -172,6 +246,7 @@ describe('push', () => {
     await until('the next frame', () => there.stats().framesIn === 2);
     assert.ok(session.frames >= 1);
     assert.equal(stream.stats().relays, 1);
+    assert.equal(there.clock, stream.clock, 'whoever fetches it from there later knows the times');
     encoder.close();
     await until('the end there', () => there.publisher === undefined);
     await until('the end here', () => listener.ends.length === 1);

@@ -7,6 +7,12 @@ import { RtmpEncoder } from './rtmp-encoder.ts';
 export const MEDIA_STREAM_ID = 1;
 const MEDIA_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID);
 
+/**
+ * For other nodes: they begin with the cache, so that one that comes again misses nothing, and nothing is skipped lightly,
+ * for every viewer behind the link would see it.
+ */
+export const RELAY_PLAY_OPTIONS: PlayOptions = { gopCache: true, queueLengthMs: 30_000 };
+
 /** A player behind an RTMP connection: a viewer of ours, or another node that we publish to or that plays from us. */
 export class RtmpPlayer implements Player {
   readonly id: string;

@@ -11,6 +11,8 @@ export interface RtmpPublisherOptions {
   readonly kind: PublisherKind;
   readonly ip: string;
   readonly tcUrl: string;
+  /** See Publisher.clock. */
+  readonly clock?: string | undefined;
   bytesIn(): number;
   /** Ends the session behind it. */
   close(reason: string): void;
@@ -25,6 +27,7 @@ export class RtmpPublisher implements Publisher {
   readonly protocol = 'rtmp';
   readonly ip: string;
   readonly tcUrl: string;
+  readonly clock: string | undefined;
   /** Frames handed to the stream. */
   frames = 0;
   readonly #options: RtmpPublisherOptions;
@@ -37,6 +40,7 @@ export class RtmpPublisher implements Publisher {
     this.kind = options.kind;
     this.ip = options.ip;
     this.tcUrl = options.tcUrl;
+    this.clock = options.clock;
     this.#options = options;
     const ingest = stream.attach(this);
     this.#ingest = ingest;

@@ -30,8 +30,8 @@ import type { StreamKey } from '../../stream/stream-key.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import { RtmpConnection } from './connection.ts';
 import type { RelayGrant, RelayVerifier } from './relay-credential.ts';
-import { RELAY_PROPERTY } from './relay-credential.ts';
-import { MEDIA_STREAM_ID, RtmpPlayer } from './rtmp-player.ts';
+import { clockOf, RELAY_CLOCK, RELAY_PROPERTY } from './relay-credential.ts';
+import { MEDIA_STREAM_ID, RELAY_PLAY_OPTIONS, RtmpPlayer } from './rtmp-player.ts';
 import { RtmpPublisher } from './rtmp-publisher.ts';
 import type { SessionEnd } from './session-end.ts';
 import { SilenceTimer } from './silence-timer.ts';
@@ -70,6 +70,8 @@ export class ServerSession {
   readonly #silence: SilenceTimer;
   #connected: Connected | undefined;
   #relay: RelayGrant | undefined;
+  /** What a node that publishes here said of its frames' times. */
+  #relayClock: string | undefined;
   #publication: Publication | undefined;
   #publisher: RtmpPublisher | undefined;
   #vhost: VhostConfig | undefined;
@@ -178,6 +180,7 @@ export class ServerSession {
         return;
       }
       this.#relay = grant;
+      this.#relayClock = clockOf(object[RELAY_CLOCK]);
     } else if (this.#options.gate.vhost(connectHost(connected.tcUrl, connected.app)) === undefined) {
       refuse('there is no such vhost', 'no vhost answers to the host that the client named');
       return;
@@ -228,6 +231,7 @@ export class ServerSession {
       kind: 'encoder',
       ip: this.ip,
       tcUrl: info.tcUrl,
+      clock: this.#relayClock,
       bytesIn: () => this.#connection.bytesRead,
       close: (reason) => this.close(reason),
       onIgnored: (reason) => this.#log.warn({ reason }, 'part of the published media is not carried on'),
@@ -250,10 +254,16 @@ export class ServerSession {
     // Not SRS's |RtmpSampleAccess and NetStream.Data.Start: only Flash read them, and ffmpeg makes a data track of them.
     this.#userControl(USER_STREAM_BEGIN);
     this.#status(status('status', 'NetStream.Play.Reset', 'Playing and resetting stream.'));
-    this.#status(status('status', 'NetStream.Play.Start', 'Started playing stream.'));
+    const start = status('status', 'NetStream.Play.Start', 'Started playing stream.');
+    this.#status(this.#relay === undefined ? start : { ...start, [RELAY_CLOCK]: stream.clock });
     const player = new RtmpPlayer(
       this.#connection,
-      { id: this.id, ip: this.ip, isRelay: this.#relay !== undefined, options: vhost.play },
+      {
+        id: this.id,
+        ip: this.ip,
+        isRelay: this.#relay !== undefined,
+        options: this.#relay === undefined ? vhost.play : RELAY_PLAY_OPTIONS,
+      },
       (reason) => this.close(reason),
     );
     this.#playback = stream.play(player);
