@@ -206,7 +206,7 @@ test('RTMPS follows the file of certificates, and serves on whatever is in it', 
   for (const [text, fault] of [
     ['{', /not valid JSON/],
     [fileOf(), /certificates: /],
-    [fileOf({ ...one, key: two.key }), /the key of certificate 1 belongs to another certificate/],
+    [fileOf({ ...one, key: two.key }), /certificate 1: the key belongs to another certificate/],
   ] as const) {
     await writeFile(join(run.folder, 'tls.json'), text);
     await run.until(`it logs ${String(fault)}`, () => run.lines().find((line) => fault.test(String(line['fault']))));

@@ -27,11 +27,11 @@ test('a client gets the certificate of the host that it asks for, else the first
 });
 
 const BAD: readonly [what: string, pair: { certificate: string; key: string }, code: string][] = [
-  ['no certificate', { certificate: 'hello', key: one.key }, 'bad-certificate'],
-  ['an empty one', { certificate: '', key: one.key }, 'bad-certificate'],
-  ['no key', { certificate: one.certificate, key: 'hello' }, 'bad-key'],
-  ['a certificate as key', { certificate: one.certificate, key: one.certificate }, 'bad-key'],
-  ['the key of another', { certificate: one.certificate, key: two.key }, 'mismatch'],
+  ['no certificate', { certificate: 'hello', key: one.key }, 'unusable'],
+  ['an empty one', { certificate: '', key: one.key }, 'unusable'],
+  ['no key', { certificate: one.certificate, key: 'hello' }, 'unusable'],
+  ['a certificate as key', { certificate: one.certificate, key: one.certificate }, 'unusable'],
+  ['the key of another', { certificate: one.certificate, key: two.key }, 'unusable'],
 ];
 for (const [what, pair, code] of BAD) {
   test(`${what} is refused whole, named by its place and not by what it holds`, () => {

@@ -1,17 +1,13 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import { createSecureContext } from 'node:tls';
-
-/** A certificate with its key, as PEM: the leaf first, then what leads to a root. */
-export interface CertificatePair {
-  readonly certificate: string;
-  readonly key: string;
-}
+import { readCertificate } from '#contract/tls-file.ts';
+import type { TlsCertificate } from '#contract/tls-file.ts';
 
 /** A certificate or key that cannot be used. The message tells which and why, never what it holds. */
 export class TlsIdentityError extends Error {
   override readonly name = 'TlsIdentityError';
-  readonly code: 'bad-certificate' | 'bad-key' | 'mismatch' | 'refused';
+  readonly code: 'unusable' | 'refused';
   constructor(code: TlsIdentityError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
@@ -51,31 +47,20 @@ export class TlsIdentity {
   }
 
   /** Takes the certificates, all or none. Throws TlsIdentityError and keeps those it has. */
-  set(pairs: readonly CertificatePair[]): void {
+  set(pairs: readonly TlsCertificate[]): void {
     this.#entries = pairs.map((pair, index) => entryOf(pair, `certificate ${index + 1}`));
   }
 }
 
-function entryOf({ certificate, key }: CertificatePair, what: string): Entry {
-  const leaf = attempt('bad-certificate', `${what} is no PEM certificate`, () => new X509Certificate(certificate));
-  const secret = attempt('bad-key', `the key of ${what} is no PEM private key without a passphrase`, () =>
-    createPrivateKey(key),
-  );
-  if (!leaf.checkPrivateKey(secret)) {
-    throw new TlsIdentityError('mismatch', `the key of ${what} belongs to another certificate`);
-  }
-  const context = attempt('refused', `OpenSSL refuses ${what} (a weak key or signature)`, () =>
-    createSecureContext({ cert: certificate, key, minVersion: MIN_VERSION }),
-  );
-  return { leaf, context };
-}
-
-/** Causes are left out: OpenSSL's messages may quote their input. */
-function attempt<T>(code: TlsIdentityError['code'], message: string, work: () => T): T {
+function entryOf(pair: TlsCertificate, what: string): Entry {
+  const read = readCertificate(pair);
+  if ('fault' in read) throw new TlsIdentityError('unusable', `${what}: ${read.fault}`);
   try {
-    return work();
-  } catch {
-    throw new TlsIdentityError(code, message);
+    const context = createSecureContext({ cert: pair.certificate, key: pair.key, minVersion: MIN_VERSION });
+    return { leaf: read.leaf, context };
+  } catch (cause) {
+    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
+    throw new TlsIdentityError('refused', `${what}: OpenSSL refuses it (${code})`);
   }
 }
 

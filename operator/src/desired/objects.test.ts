@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LABELS, ROLES } from '#contract/names.ts';
 import { parseNodeEnv } from '#contract/node-env.ts';
+import type { TlsFile } from '#contract/tls-file.ts';
 import type { Manifest } from '../kube/object.ts';
 import type { Cluster, OperatorSettings } from './cluster.ts';
 import { renderNodeConfig } from './node-config.ts';
 import { desiredObjects, OWNED_TYPES } from './objects.ts';
 import { embeddedRedisUrl } from './redis-url.ts';
-import { keepOrMakeAuth } from './secrets.ts';
+import { keepOrMakeAuth, secretText } from './secrets.ts';
+import type { SecretObject } from './secrets.ts';
 import { cluster } from './test-manifests.ts';
 
 const operator: OperatorSettings = {
@@ -360,4 +362,38 @@ test('Redis gets its password by file, keeps nothing on disk unless asked, and r
   const hash = (spec: string) => set(spec).metadata.annotations['livecluster.io/volume-hash'];
   assert.notEqual(hash('{redis: {persistence: {size: 1Gi}}}'), hash('{}'));
   assert.equal(hash('{redis: {resources: {limits: {cpu: 1}}}}'), hash('{}'));
+});
+
+test('RTMPS is nowhere while it is off, and on pods, Services and policies when it is on', () => {
+  assert.doesNotMatch(JSON.stringify(objectsOf(cluster('{}'))), /rtmps/i);
+  const spec = '{protocols: {rtmps: {enabled: true, port: 4430}}, tls: {certificateRefs: [{name: a}]}}';
+  for (const role of ['live-origin', 'live-edge']) {
+    const { ports } = containerOf(spec, role);
+    assert.deepEqual(
+      ports.find(({ name }: { name: string }) => name === 'rtmps'),
+      { name: 'rtmps', containerPort: 4430, protocol: 'TCP' },
+    );
+    assert.ok(envOf(spec, role).some(({ name, value }) => name === 'LIVECLUSTER_RTMPS_PORT' && value === '4430'));
+    const [open] = object(spec, 'NetworkPolicy', role).spec.ingress;
+    assert.equal(open.from, undefined);
+    assert.ok(open.ports.some(({ port }: { port: number }) => port === 4430));
+  }
+  for (const name of ['live-ingest', 'live-playback', 'live-origin', 'live-edge']) {
+    const ports: Record<string, unknown>[] = object(spec, 'Service', name).spec.ports;
+    assert.deepEqual(
+      ports.find((port) => port['name'] === 'rtmps'),
+      { name: 'rtmps', port: 4430, protocol: 'TCP', targetPort: 'rtmps' },
+    );
+  }
+});
+
+test('certificates are in the folder of both roles, and nowhere else', () => {
+  const live = cluster('{protocols: {rtmps: {enabled: true}}, tls: {certificateRefs: [{name: a}]}}');
+  const configs = { origin: renderNodeConfig(live, 'origin', []), edge: renderNodeConfig(live, 'edge', []) };
+  const redisUrl = embeddedRedisUrl(live, auth);
+  const tls: TlsFile = { version: 1, certificates: [{ secret: 'a', certificate: 'c', key: 'k' }] };
+  const objects = desiredObjects({ cluster: live, operator, auth, configs, redisUrl, tls });
+  const holders = objects.filter((each) => Object.hasOwn((each as SecretObject).data ?? {}, 'tls.json'));
+  assert.deepEqual(holders.map(({ metadata }) => metadata.name).sort(), ['live-edge-config', 'live-origin-config']);
+  for (const holder of holders) assert.deepEqual(JSON.parse(secretText(holder as SecretObject, 'tls.json') ?? ''), tls);
 });

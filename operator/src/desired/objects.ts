@@ -1,6 +1,7 @@
 import { ROLES } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
+import type { TlsFile } from '#contract/tls-file.ts';
 import type { Manifest, ObjectType } from '../kube/object.ts';
 import type { Cluster, OperatorSettings } from './cluster.ts';
 import { mediaNetworkPolicy, redisNetworkPolicy } from './network-policy.ts';
@@ -31,11 +32,13 @@ export interface DesiredInput {
   readonly configs: Readonly<Record<Role, NodeConfig>>;
   /** Undefined while an external one is not known: then nothing that needs it is made. */
   readonly redisUrl: string | undefined;
+  /** Certificates of RTMPS; undefined without any. */
+  readonly tls?: TlsFile | undefined;
 }
 
 /** Everything that a cluster owns, in the order in which it is to be made: what pods need comes before the pods. */
 export function desiredObjects(input: DesiredInput): Manifest[] {
-  const { cluster, operator, auth, configs, redisUrl } = input;
+  const { cluster, operator, auth, configs, redisUrl, tls } = input;
   const isEmbedded = cluster.spec.redis.mode === 'Embedded';
   const hasPolicies = cluster.spec.networkPolicy.enabled;
   const each = (build: (role: Role) => Manifest) => ROLES.map(build);
@@ -60,7 +63,7 @@ export function desiredObjects(input: DesiredInput): Manifest[] {
     ...(redisUrl === undefined
       ? []
       : [
-          ...each((role) => configSecret(cluster, role, configs[role], auth, redisUrl)),
+          ...each((role) => configSecret(cluster, role, configs[role], auth, redisUrl, tls)),
           ...each((role) => mediaStatefulSet(cluster, role, operator)),
         ]),
   ];

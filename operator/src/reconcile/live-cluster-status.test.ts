@@ -87,6 +87,18 @@ const CASES: {
     says: ['Degraded', /Redis .*is not ready; running streams go on/],
   },
   {
+    what: 'good certificates are told with their end',
+    seen: { certificates: { faults: [], validUntilMs: Date.UTC(2026, 5, 1) } },
+    wanted: { Ready: 'True', Degraded: 'False', CertificatesReady: 'True' },
+    says: ['CertificatesReady', /valid until 2026-06-01T00:00:00Z/],
+  },
+  {
+    what: 'a certificate that is missing leaves a cluster ready that was, and degraded',
+    seen: { previous: ready, certificates: { faults: ['Secret a does not exist'], validUntilMs: undefined } },
+    wanted: { Ready: 'True', Degraded: 'True', CertificatesReady: 'False' },
+    says: ['Degraded', /Secret a does not exist; plain RTMP is served all the same/],
+  },
+  {
     what: 'a new one without Redis is not ready',
     seen: { statefulSets: { origin: set(1), edge: set(1), redis: undefined } },
     wanted: { Ready: 'False', Degraded: 'False' },

@@ -2,6 +2,8 @@ import type { LiveClusterStatus } from '#contract/crd/live-cluster.ts';
 import { ROLES } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import type { Cluster } from '../desired/cluster.ts';
+import { timeOf } from '../desired/certificates.ts';
+import type { JudgedCertificates } from '../desired/certificates.ts';
 import { selectorText, selectRole } from '../desired/labels.ts';
 import { names } from '../desired/names.ts';
 import type { Addresses } from './addresses.ts';
@@ -26,6 +28,8 @@ export interface LiveClusterObservation {
   readonly addresses: Addresses;
   /** What is wrong with the reference to an external Redis, and the mend. */
   readonly redisFault: string | undefined;
+  /** Undefined while nothing needs certificates. */
+  readonly certificates?: Pick<JudgedCertificates, 'faults' | 'validUntilMs'> | undefined;
   /** What the API server refused, a line each. */
   readonly applyFaults: readonly string[];
   readonly wantedHashes: Readonly<Record<Role, string>>;
@@ -102,7 +106,7 @@ function draftConditions(seen: LiveClusterObservation, counts: Record<Role, Role
     ['Pending', seen.addresses.missing.join('; ')],
   );
   const roles = { origin: draftRole(seen, 'origin', counts.origin), edge: draftRole(seen, 'edge', counts.edge) };
-  const parts = [applied, redis, roles.origin, roles.edge, config, address];
+  const parts = [applied, redis, roles.origin, roles.edge, config, ...draftCertificates(seen), address];
 
   const wasReady = findCondition(seen.previous?.conditions, 'Ready')?.status === 'True';
   const isServing = ROLES.every((role) => counts[role].ready > 0 || counts[role].wanted === 0);
@@ -147,6 +151,20 @@ function draftRedis(seen: LiveClusterObservation): ConditionDraft {
     ['Ready', 'Redis is ready'],
     problem ? ['PodProblem', `${down}; ${problem}`] : ['Starting', `${down}; running streams go on without it`],
   );
+}
+
+function draftCertificates({ certificates }: LiveClusterObservation): ConditionDraft[] {
+  if (!certificates) return [];
+  const { faults, validUntilMs } = certificates;
+  const until = validUntilMs === undefined ? '' : ` until ${timeOf(validUntilMs)}`;
+  return [
+    verdict(
+      'CertificatesReady',
+      faults.length === 0,
+      ['Valid', `the certificates of RTMPS are valid${until}`],
+      ['ReferenceInvalid', `${faults.join('; ')}; plain RTMP is served all the same`],
+    ),
+  ];
 }
 
 function draftConfig(seen: LiveClusterObservation): ConditionDraft {

@@ -1,6 +1,8 @@
 import type { LiveClusterStatus } from '#contract/crd/live-cluster.ts';
 import { CONFIG_FILES, LABELS, ROLES } from '#contract/names.ts';
 import type { Cluster, OperatorSettings } from '../desired/cluster.ts';
+import { judgeCertificates } from '../desired/certificates.ts';
+import type { JudgedCertificates } from '../desired/certificates.ts';
 import { names } from '../desired/names.ts';
 import { desiredObjects } from '../desired/objects.ts';
 import { embeddedRedisUrl, redisUrlFault } from '../desired/redis-url.ts';
@@ -93,6 +95,7 @@ export class LiveClusterReconciler {
     if (!rendered) return;
     const { auth, copies } = await this.#auth(cluster);
     const redis = await this.#redis(cluster, auth, copies);
+    const certificates = await this.#certificates(cluster, copies);
 
     // Nodes get a changed configuration at once; the Secret, which takes a minute to reach them, is for the next start.
     const pods = this.#pods(key);
@@ -108,17 +111,20 @@ export class LiveClusterReconciler {
     }
 
     const configs = { origin: rendered.configs.origin.config, edge: rendered.configs.edge.config };
-    const wishes = desiredObjects({ cluster, operator, auth, configs, redisUrl: redis.url });
+    const wishes = desiredObjects({ cluster, operator, auth, configs, redisUrl: redis.url, tls: certificates?.file });
     // While the Redis is in doubt nothing is thrown away: what runs goes on with the one it has.
     const enforcement = await owned.enforce(cluster, wishes, redis.fault === undefined, context.log);
     if (context.signal.aborted) return;
     this.#tell(object, enforcement);
-    await this.#writeStatus(object, this.#status(key, object, cluster, rendered, enforcement, redis.fault));
+    await this.#writeStatus(
+      object,
+      this.#status(key, object, cluster, rendered, enforcement, redis.fault, certificates),
+    );
     // Back with a growing delay. Only now: the status has said why.
     if (enforcement.passing !== undefined) throw enforcement.passing;
     if (enforcement.isWaiting) return { requeueAfterMs: LOOK_AGAIN_MS };
     // What nobody's change would tell of: a quota, a Secret without our label.
-    const isUntold = enforcement.faults.length > 0 || cluster.spec.redis.mode === 'External';
+    const isUntold = enforcement.faults.length > 0 || cluster.spec.redis.mode === 'External' || certificates;
     if (isUntold) return { requeueAfterMs: REREAD_MS };
   }
 
@@ -173,6 +179,22 @@ export class LiveClusterReconciler {
     return { url: copies.map((copy) => secretText(copy, CONFIG_FILES.redisUrl)).find(Boolean), fault };
   }
 
+  /** Those of RTMPS; undefined while that is off. */
+  async #certificates(
+    cluster: Cluster,
+    copies: readonly (SecretObject | undefined)[],
+  ): Promise<JudgedCertificates | undefined> {
+    const { protocols, tls } = cluster.spec;
+    if (!protocols.rtmps.enabled) return undefined;
+    const { client, clock } = this.#options;
+    const { namespace } = cluster.metadata;
+    const sources = tls.certificateRefs.map(async ({ name }) => ({
+      name,
+      secret: await client.find<SecretObject>({ apiVersion: 'v1', kind: 'Secret', namespace, name }),
+    }));
+    return judgeCertificates(await Promise.all(sources), copies, namespace, clock.nowMs());
+  }
+
   #status(
     key: string,
     object: LiveClusterObject,
@@ -180,6 +202,7 @@ export class LiveClusterReconciler {
     rendered: Rendered,
     { objects, faults }: Enforcement,
     redisFault: string | undefined,
+    certificates: JudgedCertificates | undefined,
   ): LiveClusterStatus {
     const { fleets, clock, watches } = this.#options;
     const { name, namespace } = cluster.metadata;
@@ -200,6 +223,7 @@ export class LiveClusterReconciler {
       pods: this.#pods(key),
       addresses: addressesOf(cluster, service(names.ingest(name)), service(names.playback(name))),
       redisFault,
+      certificates,
       applyFaults: faults,
       wantedHashes: rendered.wantedHashes,
       reportOf: (podUid) => fleets.report(key, podUid),
