@@ -3,7 +3,7 @@ import type { Figure } from './lib/figure.ts';
 import { median } from './lib/figure.ts';
 import { withFault } from './lib/compare.ts';
 import { Publisher, Viewers } from './lib/load.ts';
-import { cpuUs } from './lib/processes.ts';
+import { schedulerTimes } from './lib/processes.ts';
 import type { Product } from './lib/product.ts';
 import { startProduct, startRedis } from './lib/product.ts';
 import { LOAD_CORE, MEASURE_MS, RUNS, SERVER_CORE, SETTLE_MS } from './lib/settings.ts';
@@ -51,11 +51,11 @@ async function originWork(redisPort: number, viewers: number): Promise<Work> {
 }
 
 async function read(origin: Product) {
-  const us = cpuUs(origin.process.pid);
+  const { cpuUs } = schedulerTimes(origin.process.pid);
   const atMs = performance.now();
   const received = await origin.metric('livecluster_received_bytes_total');
   const sent = await origin.metric('livecluster_sent_bytes_total');
-  return { cpuUs: us, atMs, received, sent };
+  return { cpuUs, atMs, received, sent };
 }
 
 export async function edge(): Promise<Figure[]> {

@@ -122,14 +122,17 @@ export function flvWindow100(): Promise<Figure[]> {
   });
 }
 
-/** Each frame at once, 300 viewers, RTMP and HTTP-FLV. Needs no setting: where there is none, this is how the product is. */
+/** When the product flushes in real time: at each video frame; without the setting at the end of each turn with a frame. */
+const REALTIME: FloorFlush = benchVhost('realtime') === undefined ? 'frame' : 'video';
+
+/** Each video frame at once, 300 viewers, RTMP and HTTP-FLV. */
 export function realtime(): Promise<Figure[]> {
   return withRedis(async (redisPort) => {
     const figures: Figure[] = [];
     for (const protocol of ['rtmp', 'flv'] as const) {
       const word = protocol === 'rtmp' ? 'RTMP' : 'HTTP-FLV';
       const samples = await interleave(
-        { livecluster: { start: product(redisPort, 'realtime') }, floor: { start: startFloor('frame') } },
+        { livecluster: { start: product(redisPort, 'realtime') }, floor: { start: startFloor(REALTIME) } },
         { viewers: 300, protocol },
       );
       const { livecluster, floor } = samples;
@@ -151,14 +154,14 @@ export function auto(): Promise<Figure[]> {
   }
   return withRedis(async (redisPort) => {
     const samples = await interleave(
-      { livecluster: { start: product(redisPort, 'auto') }, floor: { start: startFloor('frame') } },
+      { livecluster: { start: product(redisPort, 'auto') }, floor: { start: startFloor(REALTIME) } },
       { viewers: 50 },
     );
     return [...costs('RTMP, 50 viewers, auto', 'RTMP, 50 viewers, auto', samples), addedLatency(what, samples)];
   });
 }
 
-/** What the product adds to the latency that the load client sees of the floor, which sends each frame at once. */
+/** What the product adds to the latency that the load client sees of the floor, which flushes at the same instants. */
 function addedLatency(what: string, { livecluster, floor }: Samples<'livecluster' | 'floor'>): Figure {
   const p95 = ({ viewers }: { viewers?: { latencyMs: { p95: number } } }): number => viewers?.latencyMs.p95 ?? NaN;
   const runs = livecluster.map((sample, run) => p95(sample) - p95(floor[run] ?? {}));

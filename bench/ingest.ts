@@ -3,7 +3,7 @@ import type { Figure } from './lib/figure.ts';
 import { median } from './lib/figure.ts';
 import { withFault } from './lib/compare.ts';
 import { Publisher } from './lib/load.ts';
-import { cpuUs } from './lib/processes.ts';
+import { disturbance, SchedulerSpan } from './lib/processes.ts';
 import { startProduct, startRedis } from './lib/product.ts';
 import type { StartServer } from './lib/servers.ts';
 import { startNginx, startNodeMediaServer } from './lib/servers.ts';
@@ -26,13 +26,14 @@ async function ingest(start: StartServer): Promise<Ingested> {
   try {
     publisher = await Publisher.start(server, STREAMS);
     await delay(SETTLE_MS);
-    const before = { atMs: performance.now(), us: cpuUs(server.process.pid) };
+    const span = new SchedulerSpan(server.process.pid);
     await delay(MEASURE_MS);
-    const seconds = (performance.now() - before.atMs) / 1_000;
-    const us = (cpuUs(server.process.pid) - before.us) / seconds / STREAMS;
+    const { cpuUs, waitShare } = span.end();
+    const us = cpuUs / STREAMS;
     const { mostBacklogBytes, unsentBytes } = await publisher.end();
     const isBehind = Math.max(mostBacklogBytes, unsentBytes / STREAMS) > MOST_BACKLOG_BYTES;
-    return isBehind ? { us, fault: 'the server fell behind real time' } : { us };
+    const fault = disturbance(waitShare) ?? (isBehind ? 'the server fell behind real time' : undefined);
+    return fault === undefined ? { us } : { us, fault };
   } catch (error) {
     return { us: NaN, fault: (error as Error).message };
   } finally {

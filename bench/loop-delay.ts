@@ -1,5 +1,5 @@
 import type { Figure } from './lib/figure.ts';
-import { faultOf, measure, withFault } from './lib/compare.ts';
+import { faultOf, measureQuietly, withFault } from './lib/compare.ts';
 import type { Sample } from './lib/compare.ts';
 import { median } from './lib/figure.ts';
 import { benchVhost, NEEDS_WINDOW, startProduct, startRedis } from './lib/product.ts';
@@ -22,7 +22,7 @@ export async function loopDelay(): Promise<Figure[]> {
   try {
     const samples: Sample[] = [];
     for (let run = 0; run < RUNS; run++) {
-      const sample = await measure(() => startProduct({ redisPort: redis.port, vhost, hasProbe: true }), {
+      const sample = await measureQuietly(() => startProduct({ redisPort: redis.port, vhost, hasProbe: true }), {
         viewers: 3_000,
         inspect: (server) => server.process.ask('delay'),
       });

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Figure } from './lib/figure.ts';
 import { describe, isMissed } from './lib/figure.ts';
+import { goFirst } from './lib/processes.ts';
 import { plot } from './lib/plot.ts';
 import { checkCores, IS_QUICK } from './lib/settings.ts';
 import { tools } from './lib/tools.ts';
@@ -36,6 +37,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 checkCores();
+goFirst();
 tools();
 
 const figures: Figure[] = [];

@@ -1,5 +1,5 @@
 import type { Sample } from './lib/compare.ts';
-import { measure, ofViewers } from './lib/compare.ts';
+import { measureQuietly, ofViewers } from './lib/compare.ts';
 import type { Figure } from './lib/figure.ts';
 import { benchVhost, startProduct, startRedis } from './lib/product.ts';
 import { RUNS } from './lib/settings.ts';
@@ -17,7 +17,7 @@ export async function neverRead(): Promise<Figure[]> {
   try {
     const samples: Sample[] = [];
     for (let run = 0; run < RUNS; run++) {
-      const sample = await measure(() => startProduct({ redisPort: redis.port, vhost }), {
+      const sample = await measureQuietly(() => startProduct({ redisPort: redis.port, vhost }), {
         viewers: 1_000,
         neverRead: 50,
       });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Role } from '#contract/names.ts';
 import { CONFIG_FILES, DEFAULT_VHOST } from '#contract/names.ts';
@@ -18,6 +18,7 @@ import { LOAD_CORE, SERVER_CORE } from './settings.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 export const ENTRY = join(ROOT, 'media-node', 'src', 'main.ts');
 export const PROBE = join(import.meta.dirname, '..', 'load', 'loop-probe.mjs');
+const TLS_FILE = 'tls.json';
 const ADMIN_TOKEN = 'b'.repeat(64);
 
 /** When a Vhost's players get their frames: as the node's load allows, each at once, or merged over milliseconds. */
@@ -27,15 +28,15 @@ export type MergeWindow = 'auto' | 'realtime' | number;
 export function benchVhost(window?: MergeWindow): VhostConfig | undefined {
   const plain = { name: DEFAULT_VHOST, hosts: [DEFAULT_VHOST], ...VHOST_DEFAULTS };
   if (window === undefined) return VhostConfig.parse(plain);
-  const parsed = VhostConfig.safeParse({ ...plain, play: { ...VHOST_DEFAULTS.play, mergeWindow: window } });
+  const parsed = VhostConfig.safeParse({ ...plain, play: { ...VHOST_DEFAULTS.play, mwLatency: window } });
   return parsed.success ? parsed.data : undefined;
 }
 
-export const NEEDS_WINDOW = "a Vhost's merge window (play.mergeWindow: auto, realtime or milliseconds)";
+export const NEEDS_WINDOW = "a Vhost's merge window (play.mwLatency: auto, realtime or milliseconds)";
 
 /** Whether the product listens for RTMPS when its environment names a port. */
 export const HAS_RTMPS = 'LIVECLUSTER_RTMPS_PORT' in NodeEnv.shape;
-export const NEEDS_RTMPS = 'RTMPS (LIVECLUSTER_RTMPS_PORT, and tls.crt and tls.key beside the configuration)';
+export const NEEDS_RTMPS = 'RTMPS (LIVECLUSTER_RTMPS_PORT)';
 
 /** A local Redis that the product's nodes share. */
 export async function startRedis(): Promise<{ readonly port: number; close(): Promise<void> }> {
@@ -120,9 +121,13 @@ export async function setUpProduct(
 
 /** ECDSA P-256, as certificates usually are today. */
 function writeCertificate(folder: string): void {
-  const files = ['-keyout', join(folder, 'tls.key'), '-out', join(folder, 'tls.crt')];
+  const keyFile = join(folder, 'key.pem');
+  const certificateFile = join(folder, 'certificate.pem');
   const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  const files = ['-keyout', keyFile, '-out', certificateFile];
   execFileSync('openssl', ['req', ...kind, ...files, '-subj', '/CN=localhost'], { stdio: 'ignore' });
+  const [certificate, key] = [certificateFile, keyFile].map((file) => readFileSync(file, 'utf8'));
+  writeFileSync(join(folder, TLS_FILE), JSON.stringify({ version: 1, certificates: [{ certificate, key }] }));
 }
 
 export async function startProduct(options: ProductOptions): Promise<Product> {
