@@ -179,6 +179,18 @@ export const METRICS = {
     help: 'Streams taken over from an owner that was gone or gave way.',
     labels: [],
   },
+  publishersAwaited: {
+    name: 'livecluster_publishers_awaited',
+    type: 'gauge',
+    help: 'Streams whose publisher is gone and may come back; see publish.grace of a Vhost.',
+    labels: [],
+  },
+  publishersResumed: {
+    name: 'livecluster_publishers_resumed_total',
+    type: 'counter',
+    help: 'Publishers that went on with a stream in which another one had been a moment before.',
+    labels: [],
+  },
   fences: {
     name: 'livecluster_fences_total',
     type: 'counter',

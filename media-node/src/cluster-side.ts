@@ -20,6 +20,8 @@ export interface ClusterSide {
   /** Enters the directory; resolves also when that is away. */
   start(): Promise<void>;
   stats(): ClusterStats;
+  /** Nobody publishes here any more: whoever lost the connection comes back to another node. Idempotent. */
+  drain(): void;
   /** Ends publishers, pulls and hand-overs and leaves the directory; idempotent. */
   close(reason: string): Promise<void>;
 }
@@ -30,6 +32,8 @@ export interface ClusterStats {
   readonly pullsStarted: number;
   readonly forwards: number;
   readonly takeovers: number;
+  readonly awaited: number;
+  readonly resumed: number;
   readonly directoryUp: boolean;
   readonly directory: Readonly<Record<'claims' | 'fences' | 'heals' | 'malformed', number>>;
 }
@@ -95,9 +99,12 @@ export function enterCluster({ options, version, nodeId, ports, config, streams,
       pullsStarted: relay.counts.pullsStarted,
       forwards: edge?.counts.pushesActive ?? 0,
       takeovers: origin?.takeovers ?? 0,
+      awaited: origin?.awaited ?? 0,
+      resumed: origin?.resumed ?? 0,
       directoryUp: directory.state === 'up',
       directory: directory.counts,
     }),
+    drain: () => gate.drain(),
     close: async (reason) => {
       gate.close(reason);
       relay.close(reason);

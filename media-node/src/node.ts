@@ -259,6 +259,7 @@ class WiredNode implements MediaNode {
       return this.#drain.promise;
     }
     if (this.#state !== 'closed') this.#state = 'draining';
+    this.#side?.drain();
     this.#log.info({ sessions: this.#sessions(), mostMs }, 'drain begins');
     const { promise, resolve } = Promise.withResolvers<void>();
     const drain = { promise, endMs };
@@ -280,6 +281,7 @@ class WiredNode implements MediaNode {
   endSessions(reason: string): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#side?.drain();
     this.#log.info({ reason, sessions: this.#sessions() }, 'every session ends');
     this.#streams.close(reason);
     this.#rtmp.close(reason);
@@ -367,6 +369,8 @@ class WiredNode implements MediaNode {
     yield { metric: 'pullsStarted', value: side.pullsStarted };
     yield { metric: 'forwards', value: side.forwards };
     yield { metric: 'takeovers', value: side.takeovers };
+    yield { metric: 'publishersAwaited', value: side.awaited };
+    yield { metric: 'publishersResumed', value: side.resumed };
     yield { metric: 'claims', value: side.directory.claims };
     yield { metric: 'fences', value: side.directory.fences };
     yield { metric: 'directoryHeals', value: side.directory.heals };

@@ -115,6 +115,14 @@ describe('the clock of a stream', () => {
     ingest.frame(video(99_000));
     assert.equal(stream.clock, own);
   });
+
+  test('is its own again when another source goes on, before that has sent anything', () => {
+    const { stream } = setUp();
+    const own = stream.clock;
+    pull(stream, 'x').frame(video(500, true));
+    stream.attach(new FakePublisher('encoder'));
+    assert.equal(stream.clock, own);
+  });
 });
 
 describe('timeline', () => {

@@ -181,6 +181,8 @@ export class Stream {
       this.#firstClock = clock;
       return;
     }
+    // From here on its times are its own, even before the first frame says so.
+    this.#firstClock = undefined;
     this.#counts.seams++;
     this.#timeline.seam();
     // Where times are the publisher's own, another publisher is another clock.
