@@ -13,7 +13,7 @@ const STEPS: readonly { readonly windowMs: number; readonly cost: number }[] = [
 const SAMPLE_MS = 500;
 /** Above this the window grows, below that it may shrink; what a shorter window would cost is reckoned with. */
 const GROW_ABOVE = 0.5;
-const SHRINK_BELOW = 0.3;
+const SHRINK_BELOW = 0.2;
 /** At this utilisation the true load can't be told any more: the longest window at once. */
 const SATURATED = 0.9;
 /** How long the load must stay low before the window shrinks; doubled each time it had to grow again soon after. */
@@ -98,9 +98,11 @@ function utilizationMeter(): () => number {
 
 /**
  * Milliseconds to the next of the instants that lie `windowMs` apart; `phase`, 0 to 1, tells where in the window they are.
- * Whoever has the same phase and window flushes at the same instant, whenever its bytes came.
+ * Whoever has the same phase and window flushes at the same instant, whenever its bytes came; at an instant it is a whole
+ * window to the next one.
  */
 export function msToFlush(nowMs: number, windowMs: number, phase: number): number {
   const sinceMs = (nowMs - phase * windowMs) % windowMs;
-  return sinceMs === 0 ? 0 : windowMs - (sinceMs < 0 ? sinceMs + windowMs : sinceMs);
+  const restMs = sinceMs < 0 ? -sinceMs : windowMs - sinceMs;
+  return restMs > 0 ? restMs : windowMs;
 }
