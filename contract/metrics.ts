@@ -29,6 +29,8 @@ export const METRIC_LABELS = {
     'codec-config',
     'http',
   ],
+  /** Fields of a Vhost's `limits`. */
+  limit: ['maxPublishers', 'maxViewers', 'maxViewersPerStream', 'maxIngestKbps'],
   /** Class of an HTTP answer. */
   status: ['2xx', '3xx', '4xx', '5xx'],
   /** Figures of the event loop's delay. */
@@ -105,6 +107,12 @@ export const METRICS = {
     type: 'counter',
     help: 'Connections refused because the node had as many as it may.',
     labels: [],
+  },
+  limitsReached: {
+    name: 'livecluster_limits_reached_total',
+    type: 'counter',
+    help: 'Sessions refused, and for maxIngestKbps publishers ended, because a limit of their Vhost was reached.',
+    labels: ['limit'],
   },
   certificateNotAfter: {
     name: 'livecluster_certificate_not_after_seconds',

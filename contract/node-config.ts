@@ -13,6 +13,8 @@ const durationMs = z
   .min(0)
   .max(86_400_000 * 7);
 
+const limit = z.int().min(1).max(10_000_000);
+
 /** One virtual host, every default filled in. Durations are in milliseconds. */
 export const VhostConfig = z.strictObject({
   /** Part of its streams' names: `metadata.name` of the Vhost, or `__defaultVhost__` for the one with the catch-all host. */
@@ -49,6 +51,15 @@ export const VhostConfig = z.strictObject({
     /** Value of Access-Control-Allow-Origin per allowed origin; `*` alone allows all. */
     cors: z.strictObject({ allowOrigins: z.array(z.string().min(1).max(253)).max(64) }),
   }),
+  /** Each for one node; none where it is left out. */
+  limits: z.strictObject({
+    /** Streams with an encoder, or with an edge that hands one on. */
+    maxPublishers: limit.optional(),
+    maxViewers: limit.optional(),
+    maxViewersPerStream: limit.optional(),
+    /** Kilobits a second that an encoder may send for longer than a moment. */
+    maxIngestKbps: limit.optional(),
+  }),
   cluster: z.strictObject({ edgePublish: z.enum(['Forward', 'Deny']) }),
 });
 export type VhostConfig = z.infer<typeof VhostConfig>;
@@ -73,6 +84,7 @@ export const VHOST_DEFAULTS = {
   play: { gopCache: true, queueLengthMs: 10_000, mwLatency: 'auto', atc: false },
   httpRemux: { enabled: true, mount: '[vhost]/[app]/[stream].flv' },
   security: { cors: { allowOrigins: ['*'] } },
+  limits: {},
   cluster: { edgePublish: 'Forward' },
 } as const satisfies Omit<z.input<typeof VhostConfig>, 'name' | 'hosts'>;
 

@@ -25,6 +25,8 @@ const MwLatency = withRules(
   },
 );
 
+const limit = () => z.int().min(1).max(10_000_000).optional();
+
 export const VhostSpec = z.strictObject({
   clusterRef: withServerRule(
     LocalObjectReference.describe('The LiveCluster it belongs to, in the same namespace.'),
@@ -123,6 +125,25 @@ export const VhostSpec = z.strictObject({
     })
     .prefault({})
     .describe('Who may do what.'),
+  limits: z
+    .strictObject({
+      maxPublishers: limit().describe(
+        'Streams that may be published on one pod; one that an edge hands on counts on the edge and on the origin. The next publisher gets NetStream.Publish.Denied.',
+      ),
+      maxViewers: limit().describe(
+        'Viewers that one pod serves. The next one gets NetStream.Play.Failed, or HTTP 503.',
+      ),
+      maxViewersPerStream: limit().describe(
+        'Viewers of one stream that one pod serves. The next one gets NetStream.Play.Failed, or HTTP 503.',
+      ),
+      maxIngestKbps: limit().describe(
+        'Bit rate of one encoder in kbit/s, audio, video and overhead together. What goes over it for a moment is let through; at twice the limit an encoder is ended after 5 seconds.',
+      ),
+    })
+    .prefault({})
+    .describe(
+      'What one pod takes, apart from origin.maxConnections and edge.maxConnections of the LiveCluster. Left out: no limit. Reloads live; lower numbers of publishers and viewers end nobody who is there.',
+    ),
   cluster: z
     .strictObject({
       edgePublish: z

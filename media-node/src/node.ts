@@ -21,6 +21,8 @@ import { TlsIdentity } from './lib/tls-identity.ts';
 import { HttpFlv } from './protocols/http-flv/http-flv.ts';
 import { RelayVerifier } from './protocols/rtmp/relay-credential.ts';
 import { RtmpServer } from './protocols/rtmp/server.ts';
+import type { Gate } from './stream/gate.ts';
+import { LimitGate } from './stream/limit-gate.ts';
 import type { Stream } from './stream/stream.ts';
 import { StreamRegistry } from './stream/stream-registry.ts';
 
@@ -126,6 +128,7 @@ class WiredNode implements MediaNode {
   readonly #options: MediaNodeOptions;
   readonly #log: Logger;
   readonly #limit: ConnectionLimit;
+  readonly #limits: LimitGate;
   readonly #streams: StreamRegistry;
   readonly #rtmp: RtmpServer;
   readonly #rtmps: RtmpServer;
@@ -152,10 +155,14 @@ class WiredNode implements MediaNode {
       rules: (vhost) => (this.config.vhosts.named(vhost) ?? VHOST_DEFAULTS).play,
     });
     this.#limit = new ConnectionLimit(this.config.config.maxConnections);
-    const gate = new DrainGate(
-      () => this.#side?.gate,
-      () => (this.#state === 'draining' || this.#state === 'closed' ? this.#state : 'open'),
-    );
+    this.#limits = new LimitGate({
+      inner: new DrainGate(
+        () => this.#side?.gate,
+        () => (this.#state === 'draining' || this.#state === 'closed' ? this.#state : 'open'),
+      ),
+      limitsOf: (vhost) => this.config.vhosts.named(vhost)?.limits,
+    });
+    const gate = this.#limits;
     this.#tls = options.tls ?? new TlsIdentity();
     const rtmp = { gate, limit: this.#limit, relayVerifier: new RelayVerifier(relayKey, this.nodeId) };
     this.#rtmp = new RtmpServer({ ...rtmp, log: logger.child({ protocol: 'rtmp' }) });
@@ -297,6 +304,7 @@ class WiredNode implements MediaNode {
   async #close(reason: string): Promise<void> {
     this.endSessions(reason);
     this.#unsubscribe();
+    this.#limits.close();
     await this.#side?.close(reason);
     await Promise.all([this.#api.close(), this.#admin.close()]);
     this.#metrics.close();
@@ -321,7 +329,7 @@ class WiredNode implements MediaNode {
     yield* this.#side?.handedOver() ?? [];
   }
 
-  #route(gate: DrainGate, api: ApiHandler): void {
+  #route(gate: Gate, api: ApiHandler): void {
     const page = new PlayerPage({ rtmpPort: () => this.#ports.rtmp });
     for (const path of PLAYER_PATHS) {
       this.#http.route('GET', path, ({ raw }, response) => page.serve(path, raw, response));
@@ -354,6 +362,9 @@ class WiredNode implements MediaNode {
     yield { metric: 'connections', labels: { protocol: 'http' }, value: Math.max(0, httpNow) };
     yield { metric: 'connectionsAccepted', labels: { protocol: 'http' }, value: http.accepted };
     yield { metric: 'connectionsRefused', value: this.#limit.refused };
+    for (const [limit, value] of Object.entries(this.#limits.reached)) {
+      yield { metric: 'limitsReached', labels: { limit }, value };
+    }
     for (const [code, value] of ends) yield { metric: 'rtmpConnectionsEnded', labels: { code }, value };
     const { validUntilMs } = this.#tls;
     if (validUntilMs !== undefined) yield { metric: 'certificateNotAfter', value: validUntilMs / 1_000 };

@@ -1,7 +1,6 @@
 import type { VhostConfig } from '#contract/node-config.ts';
-import type { Gate, Publication, SessionInfo } from '../stream/gate.ts';
+import type { Gate, Publication, SessionInfo, Viewing } from '../stream/gate.ts';
 import { GateError } from '../stream/gate.ts';
-import type { Stream } from '../stream/stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 
 /** `closed` also turns the other nodes away. */
@@ -26,7 +25,7 @@ export class DrainGate implements Gate {
     return this.#entered().publish(key, session, onRevoked);
   }
 
-  async play(key: StreamKey, session: SessionInfo): Promise<{ readonly stream: Stream; readonly vhost: VhostConfig }> {
+  async play(key: StreamKey, session: SessionInfo): Promise<Viewing> {
     const state = this.#state();
     if (state === 'closed' || (state === 'draining' && session.relay === undefined)) throw draining();
     return this.#entered().play(key, session);

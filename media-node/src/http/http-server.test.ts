@@ -150,3 +150,15 @@ test('connections over the limit are told so, and places come back', async () =>
   assert.match(await raw(port, ask), /^HTTP\/1\.1 200 .*here/s);
   server.close();
 });
+
+test('a client that sends no whole request in time is answered 408 or closed, and its place comes back', async () => {
+  const limit = new ConnectionLimit(10);
+  const server = new HttpServer({ limit, log, headersMs: 200 });
+  const port = await server.listen(0, '127.0.0.1');
+  for (const beginning of ['', 'GET / HTTP/1.1\r\nHost: x\r\n']) {
+    const answer = await raw(port, beginning);
+    assert.match(answer, /^(HTTP\/1\.1 408 .*)?$/s, `after ${JSON.stringify(beginning)}`);
+    while (limit.used > 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  server.close();
+});

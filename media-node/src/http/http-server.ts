@@ -13,6 +13,7 @@ import { RouteTable } from './routes.ts';
 
 /** Connections over the limit that are told so; more are dropped at once. */
 const MAX_REFUSALS = 100;
+/** How long a client may take for its request's headers, from the connection on; looked at every fifth of it. */
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 30_000;
 const KEEP_ALIVE_MS = 15_000;
@@ -24,6 +25,8 @@ const MAX_HEADERS = 100;
 export interface HttpServerOptions {
   readonly limit: ConnectionLimit;
   readonly log: Logger;
+  /** Default 10 s. */
+  readonly headersMs?: number;
   /** Origins that may read answers to requests of a host; default all. A handler may decide otherwise by setCors. */
   readonly allowOrigins?: (host: string) => readonly string[];
 }
@@ -46,11 +49,12 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
+    const { headersMs = HEADERS_MS } = options;
     this.#server = createServer({
-      headersTimeout: HEADERS_MS,
+      headersTimeout: headersMs,
       requestTimeout: REQUEST_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
-      connectionsCheckingInterval: 2_000,
+      connectionsCheckingInterval: headersMs / 5,
       maxHeaderSize: MAX_HEADER_BYTES,
       noDelay: true,
       keepAlive: true,

@@ -12,6 +12,7 @@ export type GateCode =
   | 'no-vhost' // neither a vhost of that name nor a default one, or it is disabled
   | 'busy' // another publisher has the stream
   | 'denied' // a rule forbids it
+  | 'limit' // a limit of the vhost is reached
   | 'not-here' // a relay asked for a stream that this node does not own
   | 'draining' // the node takes no new sessions
   | 'unavailable'; // the directory and every origin are out of reach: try again
@@ -53,14 +54,23 @@ export interface Publication {
   close(reason: string): void;
 }
 
+/** The right to play a stream, held until close. */
+export interface Viewing {
+  /** May have no publisher yet. */
+  readonly stream: Stream;
+  readonly vhost: VhostConfig;
+  /** Tells that the viewer has left; idempotent. Not there where nobody keeps account of viewers. */
+  close?(): void;
+}
+
 export interface Gate {
   /**
    * Asks to publish. `onRevoked` is called at most once, when the right is lost later (fenced by another origin,
    * replaced, drained); the session must then end. Rejects with GateError.
    */
   publish(key: StreamKey, session: SessionInfo, onRevoked: (reason: string) => void): Promise<Publication>;
-  /** Asks to play; resolves with the stream, which may have no publisher yet. Rejects with GateError. */
-  play(key: StreamKey, session: SessionInfo): Promise<{ readonly stream: Stream; readonly vhost: VhostConfig }>;
+  /** Asks to play. Rejects with GateError. */
+  play(key: StreamKey, session: SessionInfo): Promise<Viewing>;
   /** The vhost a host name belongs to: exact name, else the default one, else undefined. Never blocks. */
   vhost(host: string): VhostConfig | undefined;
 }

@@ -52,6 +52,12 @@ test("each role gets its own settings and a Vhost's durations become millisecond
   assert.equal(edge.drainMs, 5_000);
 });
 
+test('limits go to the nodes as they are, those left out stay out', () => {
+  const limited = vhost('a', '{hosts: [a.example], limits: {maxViewers: 5, maxIngestKbps: 8000}}');
+  const [, config] = renderNodeConfig(liveCluster('{}'), 'origin', [limited]).vhosts;
+  assert.equal(JSON.stringify(config?.limits), '{"maxViewers":5,"maxIngestKbps":8000}');
+});
+
 test("the CRD's defaults of a Vhost are the node's", () => {
   const config = renderNodeConfig(liveCluster('{}'), 'edge', [vhost('a', '{hosts: [a.example]}')]);
   const { name: _name, hosts: _hosts, ...settings } = config.vhosts[1]!;

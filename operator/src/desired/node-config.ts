@@ -117,6 +117,7 @@ function renderVhost({ metadata, spec }: VhostView): VhostConfig {
     },
     httpRemux: { enabled: spec.httpRemux.enabled, mount: spec.httpRemux.mount },
     security: { cors: { allowOrigins: [...spec.security.cors.allowOrigins] } },
+    limits: { ...spec.limits },
     cluster: { edgePublish: spec.cluster.edgePublish },
   };
 }

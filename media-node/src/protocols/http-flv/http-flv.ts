@@ -24,6 +24,7 @@ const STATUS: Record<GateCode, number> = {
   'no-vhost': 404,
   busy: 409,
   denied: 403,
+  limit: 503,
   'not-here': 404,
   draining: 503,
   unavailable: 503,
@@ -55,7 +56,7 @@ export class HttpFlv {
     const key = { vhost: vhost.name, app, stream: name };
     const id = randomBytes(6).toString('hex');
     const log = this.#options.log.child({ session: id, ip: request.ip });
-    const { stream, vhost: decided } = await this.#options.gate
+    const viewing = await this.#options.gate
       .play(key, {
         id,
         protocol: 'flv',
@@ -67,7 +68,11 @@ export class HttpFlv {
       .catch((error: unknown) => {
         throw refusal(error);
       });
-    if (response.destroyed || response.closed) return;
+    if (response.destroyed || response.closed) {
+      viewing.close?.();
+      return;
+    }
+    const { stream, vhost: decided } = viewing;
     const body = new EndlessBody(request.raw, response, HEADERS);
     const player = new FlvPlayer(body, { id, ip: request.ip, options: decided.play });
     try {
@@ -75,9 +80,11 @@ export class HttpFlv {
       log.info({ ...key }, 'play began');
       response.once('close', () => {
         playback.leave();
+        viewing.close?.();
         log.info({ ...key, reason: player.endReason, ...playback.stats() }, 'play ended');
       });
     } catch (error) {
+      viewing.close?.();
       throw refusal(error);
     }
   }

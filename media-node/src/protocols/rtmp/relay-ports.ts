@@ -64,6 +64,6 @@ function relayEndCode(code: SessionEnd['code'], refusal: ClientRefusal | undefin
 function refusalCode({ code, reason }: ClientRefusal): RelayEndCode {
   if (reason === 'busy' || code === 'NetStream.Publish.BadName') return 'busy';
   // A connect that is refused: not a node of this cluster, or the node is full.
-  if (reason === 'denied' || code === 'NetConnection.Connect.Rejected') return 'denied';
+  if (reason === 'denied' || reason === 'limit' || code === 'NetConnection.Connect.Rejected') return 'denied';
   return 'refused';
 }

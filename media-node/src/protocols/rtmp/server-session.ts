@@ -23,7 +23,7 @@ import {
   RTMP_WINDOW_ACK_SIZE,
 } from '../../formats/rtmp-message.ts';
 import { StreamError } from '../../stream/errors.ts';
-import type { Gate, Publication, SessionInfo } from '../../stream/gate.ts';
+import type { Gate, Publication, SessionInfo, Viewing } from '../../stream/gate.ts';
 import { GateError } from '../../stream/gate.ts';
 import type { Playback } from '../../stream/player.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
@@ -39,9 +39,14 @@ import { connectHost, parseStreamAddress } from './stream-address.ts';
 
 /** As SRS announces it. */
 const WINDOW_ACK_BYTES = 2_500_000;
-/** From the first byte to the connect command, and from there to publish or play. */
-const SETUP_MS = 10_000;
-const IDLE_CONNECTION_MS = 30_000;
+/** Sessions that have no stream to be judged by. */
+export interface SessionTimeouts {
+  /** From the connection to the connect command, TLS and the handshake included. */
+  readonly setupMs: number;
+  /** From there to publish or play, and from their end to the next. */
+  readonly idleMs: number;
+}
+export const SESSION_TIMEOUTS: SessionTimeouts = { setupMs: 10_000, idleMs: 30_000 };
 
 export interface ServerSessionOptions {
   readonly gate: Gate;
@@ -50,6 +55,7 @@ export interface ServerSessionOptions {
   readonly relayVerifier?: RelayVerifier | undefined;
   /** Set when the session is one too many: its connect is refused. */
   readonly isOverLimit: boolean;
+  readonly timeouts: SessionTimeouts;
   onEnd(session: ServerSession, end: SessionEnd): void;
 }
 
@@ -75,13 +81,14 @@ export class ServerSession {
   #publication: Publication | undefined;
   #publisher: RtmpPublisher | undefined;
   #vhost: VhostConfig | undefined;
+  #viewing: Viewing | undefined;
   #playback: Playback | undefined;
 
   constructor(socket: Socket, options: ServerSessionOptions) {
     this.#options = options;
     this.ip = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
     this.#log = options.log.child({ session: this.id, ip: this.ip });
-    this.#silence = new SilenceTimer(SETUP_MS, () => this.#onSilence());
+    this.#silence = new SilenceTimer(options.timeouts.setupMs, () => this.#onSilence());
     const listener = {
       onReady: () => undefined,
       onMessage: (message: RtmpMessage) => this.#onMessage(message),
@@ -187,7 +194,7 @@ export class ServerSession {
     }
     this.#connected = connected;
     this.#silence.heard();
-    this.#silence.setLimit(IDLE_CONNECTION_MS);
+    this.#silence.setLimit(this.#options.timeouts.idleMs);
     this.#connection.control(RTMP_WINDOW_ACK_SIZE, encodeU32Payload(WINDOW_ACK_BYTES));
     this.#connection.control(RTMP_SET_PEER_BANDWIDTH, encodeSetPeerBandwidth(WINDOW_ACK_BYTES, PEER_BANDWIDTH_DYNAMIC));
     this.#connection.setOutChunkSize(RTMP_OUT_CHUNK_SIZE);
@@ -245,8 +252,13 @@ export class ServerSession {
 
   async #play(command: RtmpCommand): Promise<void> {
     const { key, info } = this.#ask(command, 'play');
-    const { stream, vhost } = await this.#options.gate.play(key, info);
-    if (!this.#connection.isOpen) return;
+    const viewing = await this.#options.gate.play(key, info);
+    if (!this.#connection.isOpen) {
+      viewing.close?.();
+      return;
+    }
+    this.#viewing = viewing;
+    const { stream, vhost } = viewing;
     if (this.#relay !== undefined && stream.publisher === undefined && !stream.isHeld) {
       throw new GateError('not-here', 'the stream ended while it was asked for');
     }
@@ -308,6 +320,8 @@ export class ServerSession {
     const publisher = this.#publisher;
     const publication = this.#publication;
     const playback = this.#playback;
+    this.#viewing?.close?.();
+    this.#viewing = undefined;
     if (publication === undefined && playback === undefined) return;
     this.#publisher = undefined;
     this.#publication = undefined;
@@ -321,7 +335,7 @@ export class ServerSession {
     this.#log.info({ reason, ...about }, playback === undefined ? 'publish ended' : 'play ended');
     if (!this.#connection.isOpen) return;
     this.#silence.heard();
-    this.#silence.setLimit(IDLE_CONNECTION_MS);
+    this.#silence.setLimit(this.#options.timeouts.idleMs);
   }
 
   #onSilence(): void {

@@ -8,7 +8,8 @@ import type { ConnectionLimit } from '../../lib/connection-limit.ts';
 import type { TlsIdentity } from '../../lib/tls-identity.ts';
 import type { Gate } from '../../stream/gate.ts';
 import type { RelayVerifier } from './relay-credential.ts';
-import { ServerSession } from './server-session.ts';
+import { ServerSession, SESSION_TIMEOUTS } from './server-session.ts';
+import type { SessionTimeouts } from './server-session.ts';
 import type { SessionEndCode } from './session-end.ts';
 
 /** Connections over the limit that are told so; more are dropped at once. */
@@ -22,6 +23,8 @@ export interface RtmpServerOptions {
   readonly relayVerifier?: RelayVerifier;
   /** Given: listens for RTMPS, RTMP inside TLS, with the certificates that are there when a client comes. */
   readonly tls?: TlsIdentity;
+  /** Default SESSION_TIMEOUTS. */
+  readonly timeouts?: SessionTimeouts;
 }
 
 /** Listens for RTMP, or for RTMPS; owns its sessions. */
@@ -112,6 +115,7 @@ export class RtmpServer {
       log: this.#options.log,
       relayVerifier: this.#options.relayVerifier,
       isOverLimit: !hasPlace,
+      timeouts: this.#options.timeouts ?? SESSION_TIMEOUTS,
       onEnd: (ended, { code }) => {
         this.#sessions.delete(ended);
         this.#count(code);
