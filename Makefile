@@ -5,7 +5,7 @@ SHELL := /bin/bash
 NODE := node_modules/.bin/node
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help run test unit checks gen format manifests e2e cluster-up cluster-down image bench clean
+.PHONY: help run test unit checks gen format manifests e2e cluster-up cluster-down image bench soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -63,6 +63,10 @@ image: deps ## Build the container image with buildah on the rig's base
 
 bench: deps ## Measure against the targets; exits 1 on a missed one
 	@exec $(NODE) bench/main.ts
+
+soak: deps ## Publishers and viewers come and go at 50 a second for SOAK_MINUTES (3); exits 1 when something grows
+	@scripts/system-packages.sh bench
+	@exec $(NODE) bench/soak.ts
 
 clean: ## Remove what make installed in this folder
 	rm -rf node_modules .cache e2e/artifacts
