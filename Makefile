@@ -61,7 +61,8 @@ image: deps ## Build the container image with buildah on the rig's base
 	@scripts/system-packages.sh e2e
 	@exec $(NODE) e2e/images/build.ts
 
-bench: deps ## Measure against the targets; exits 1 on a missed one
+bench: deps ## Measure against the targets, beside peers; exits 1 on a missed one
+	@scripts/system-packages.sh bench
 	@exec $(NODE) bench/main.ts
 
 soak: deps ## Publishers and viewers come and go at 50 a second for SOAK_MINUTES (3); exits 1 when something grows
