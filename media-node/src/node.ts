@@ -8,9 +8,13 @@ import type { PORTS, Role } from '#contract/names.ts';
 import { VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
 import { AdminServer } from './admin/admin-server.ts';
+import { ApiMedia } from './admin/api-media.ts';
 import { ApiHandler, ApiServer, newApiIdentity } from './admin/api-server.ts';
 import { DrainGate } from './admin/drain-gate.ts';
 import { PLAYER_PATHS, PlayerPage } from './admin/player-page.ts';
+import { SessionLedger } from './admin/session-ledger.ts';
+import { SystemFigures } from './admin/system-figures.ts';
+import { Traffic } from './admin/traffic.ts';
 import type { Directory, NodeInfo } from './cluster/directory.ts';
 import { enterCluster } from './cluster-side.ts';
 import type { ClusterSide } from './cluster-side.ts';
@@ -137,6 +141,7 @@ class WiredNode implements MediaNode {
   readonly #api: ApiServer;
   readonly #admin: AdminServer;
   readonly #metrics: NodeMetrics;
+  readonly #traffic: Traffic;
   readonly #unsubscribe: () => void;
   #state: NodeState = 'starting';
   #side: ClusterSide | undefined;
@@ -162,7 +167,8 @@ class WiredNode implements MediaNode {
       ),
       limitsOf: (vhost) => this.config.vhosts.named(vhost)?.limits,
     });
-    const gate = this.#limits;
+    const ledger = new SessionLedger(this.#limits);
+    const gate = ledger;
     this.#tls = options.tls ?? new TlsIdentity();
     const rtmp = { gate, limit: this.#limit, relayVerifier: new RelayVerifier(relayKey, this.nodeId) };
     this.#rtmp = new RtmpServer({ ...rtmp, log: logger.child({ protocol: 'rtmp' }) });
@@ -172,7 +178,11 @@ class WiredNode implements MediaNode {
       log: logger.child({ protocol: 'http' }),
       allowOrigins: (host) => this.config.vhosts.find(host)?.security.cors.allowOrigins ?? ['*'],
     });
-    const api = new ApiHandler(newApiIdentity(VERSION));
+    this.#traffic = new Traffic({
+      streams: () => this.#allStreams(),
+      onSessions: (present) => ledger.sweep(present),
+    });
+    const api = this.#makeApi(ledger, this.#traffic);
     this.#route(gate, api);
     this.#api = new ApiServer(api, logger);
     this.#metrics = new NodeMetrics({
@@ -308,6 +318,7 @@ class WiredNode implements MediaNode {
     await this.#side?.close(reason);
     await Promise.all([this.#api.close(), this.#admin.close()]);
     this.#metrics.close();
+    this.#traffic.close();
     this.#log.info({ reason }, 'media node closed');
   }
 
@@ -327,6 +338,21 @@ class WiredNode implements MediaNode {
   *#allStreams(): Iterable<Stream> {
     yield* this.#streams.streams();
     yield* this.#side?.handedOver() ?? [];
+  }
+
+  #makeApi(ledger: SessionLedger, traffic: Traffic): ApiHandler {
+    const media = new ApiMedia({
+      streams: () => this.#allStreams(),
+      vhosts: () => this.config.config.vhosts,
+      traffic,
+      session: (id) => ledger.get(id),
+    });
+    const system = new SystemFigures();
+    const summaries = (): Promise<object> => {
+      const { recv_bytes: receivedBytes, send_bytes: sentBytes } = media.traffic();
+      return system.summaries({ version: VERSION, receivedBytes, sentBytes, connections: this.#limit.used });
+    };
+    return new ApiHandler(newApiIdentity(VERSION), { media, summaries }, this.#log);
   }
 
   #route(gate: Gate, api: ApiHandler): void {

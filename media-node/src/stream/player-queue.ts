@@ -49,6 +49,12 @@ export class PlayerQueue implements Playback {
     return { bytesOut: this.#bytesOut, skips: this.#skips, framesSkipped: this.#framesSkipped };
   }
 
+  get queuedMs(): number {
+    const waiting = this.player.writableLength;
+    if (waiting === 0 || this.#state === 'start') return 0;
+    return Math.max(0, this.output.lastMs - this.output.timeAt(this.#position - waiting));
+  }
+
   get hasLeft(): boolean {
     return this.#state === 'left';
   }

@@ -41,6 +41,8 @@ export interface PlayerStats {
 export interface Playback {
   readonly player: Player;
   readonly startedAtMs: number;
+  /** Milliseconds of media that wait in its socket now. */
+  readonly queuedMs: number;
   stats(): PlayerStats;
   /** Stops the media; nothing is queued meanwhile. */
   pause(): void;

@@ -6,6 +6,7 @@ import type { FlushPolicy } from './flush-policy.ts';
 import { GopCache } from './gop-cache.ts';
 import type { IngestTarget } from './ingest.ts';
 import { StreamIngest } from './ingest.ts';
+import { MediaGauge } from './media-gauge.ts';
 import { msToFlush } from './merge-window.ts';
 import { Output } from './output.ts';
 import { PlayerQueue } from './player-queue.ts';
@@ -75,6 +76,8 @@ export class Stream {
   #ingest: StreamIngest | undefined;
   #tracks: readonly Track[] = [];
   #metadata: Metadata | undefined;
+  /** What is measured of the media; see MediaGauge. */
+  readonly gauge = new MediaGauge();
   #lastTrackId = 0;
   #ownClock = newClock();
   /** Of the publisher now, or of the last one; and of the first one this stream had. */
@@ -185,6 +188,7 @@ export class Stream {
     this.#firstClock = undefined;
     this.#counts.seams++;
     this.#timeline.seam();
+    this.gauge.restart();
     // Where times are the publisher's own, another publisher is another clock.
     if (this.#keepsTimes) this.#ownClock = newClock();
   }
@@ -324,6 +328,7 @@ export class Stream {
       this.#counts.framesDropped++;
       return;
     }
+    this.gauge.frame(kind, frame.isKey, frame.dtsMs);
     this.#shiftMs = this.#keepsTimes ? timeMs - frame.dtsMs : 0;
     const shiftMs = this.#keepsTimes ? 0 : timeMs - frame.dtsMs;
     const dtsMs = frame.dtsMs + shiftMs;

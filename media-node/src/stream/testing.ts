@@ -61,7 +61,7 @@ export class TextEncoder implements FrameEncoder {
 
 /** A player that keeps what it gets; `writableLength` is the test's to set. */
 export class FakePlayer implements Player {
-  readonly id = 'player';
+  readonly id: string = 'player';
   readonly protocol = 'rtmp';
   readonly ip = '192.0.2.1';
   readonly isRelay: boolean;

@@ -1,0 +1,286 @@
+import { createHash } from 'node:crypto';
+import { DEFAULT_VHOST } from '#contract/names.ts';
+import type { VhostConfig } from '#contract/node-config.ts';
+import type { AudioTrack, VideoTrack } from '../media/track.ts';
+import type { SessionInfo } from '../stream/gate.ts';
+import type { Playback } from '../stream/player.ts';
+import type { Protocol, Publisher } from '../stream/publisher.ts';
+import type { StreamKey } from '../stream/stream-key.ts';
+import { streamKeyId } from '../stream/stream-key.ts';
+import type { Stream } from '../stream/stream.ts';
+import { quantile, rising } from './quantiles.ts';
+import type { Traffic, TrafficFigures } from './traffic.ts';
+
+export interface ApiMediaOptions {
+  /** This node's streams; an edge may have one key twice: what it pulls, and what an encoder hands on by it. */
+  readonly streams: () => Iterable<Stream>;
+  readonly vhosts: () => readonly VhostConfig[];
+  readonly traffic: Traffic;
+  /** What a session said of itself; undefined for the node's own relays. */
+  readonly session: (id: string) => SessionInfo | undefined;
+  /** Milliseconds since 1970; default Date.now. */
+  readonly now?: () => number;
+}
+
+/** One viewer or encoder, as `/api/v1/clients` shows it. */
+interface Client {
+  readonly id: string;
+  readonly session: SessionInfo;
+  readonly stream: Stream;
+  readonly sinceMs: number;
+  readonly source: { readonly playback: Playback } | { readonly publisher: Publisher };
+}
+
+/** Where a page of a list begins and how long it is. */
+export interface Page {
+  readonly start: number;
+  readonly count: number;
+}
+
+/** SRS's names of what clients do. */
+const PLAY_TYPES: Record<Protocol, string> = { rtmp: 'rtmp-play', flv: 'flv-play' };
+const PUBLISH_TYPE = 'fmle-publish';
+
+/**
+ * The node's streams, sessions and vhosts in the words of SRS's API, with keys of our own for what SRS lacks. All is
+ * computed when it is asked for.
+ */
+export class ApiMedia {
+  readonly #options: ApiMediaOptions;
+  readonly #now: () => number;
+
+  constructor(options: ApiMediaOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  vhosts(): object[] {
+    const groups = [...this.#groups().values()];
+    return this.#options.vhosts().map((vhost) => this.#vhost(vhost, groups));
+  }
+
+  vhost(id: string): object | undefined {
+    const vhost = this.#options.vhosts().find(({ name }) => vhostId(name) === id);
+    return vhost && this.#vhost(vhost, [...this.#groups().values()]);
+  }
+
+  streams({ start, count }: Page): object[] {
+    return [...this.#groups().values()].slice(start, start + count).map((group) => this.#stream(group));
+  }
+
+  stream(id: string): object | undefined {
+    const group = this.#groups().get(id);
+    return group && this.#stream(group);
+  }
+
+  clients({ start, count }: Page): object[] {
+    const page: object[] = [];
+    let index = 0;
+    for (const client of this.#clients()) {
+      if (index >= start + count) break;
+      if (index >= start) page.push(this.#client(client));
+      index++;
+    }
+    return page;
+  }
+
+  client(id: string): object | undefined {
+    const client = this.#find(id);
+    return client && this.#client(client);
+  }
+
+  /** Ends a client's session; false: there is none of that id. */
+  kick(id: string): boolean {
+    const client = this.#find(id);
+    if (client === undefined) return false;
+    const reason = 'ended by the API';
+    if ('playback' in client.source) client.source.playback.player.close(reason);
+    else client.source.publisher.close(reason);
+    return true;
+  }
+
+  /** Bytes and rates of all streams that the node has had. */
+  traffic(): TrafficFigures {
+    return this.#options.traffic.node();
+  }
+
+  /** Streams that somebody publishes or plays, by id. */
+  #groups(): Map<string, Stream[]> {
+    const groups = new Map<string, Stream[]>();
+    for (const stream of this.#options.streams()) {
+      if (stream.isIdle) continue;
+      const id = streamId(stream.key);
+      const group = groups.get(id);
+      if (group === undefined) groups.set(id, [stream]);
+      else group.push(stream);
+    }
+    return groups;
+  }
+
+  *#clients(streams: Iterable<Stream> = this.#options.streams()): Generator<Client> {
+    const { session } = this.#options;
+    for (const stream of streams) {
+      const { publisher } = stream;
+      const info = publisher && session(publisher.id);
+      if (publisher !== undefined && info !== undefined) {
+        const sinceMs = stream.publishedAtMs ?? this.#now();
+        yield { id: publisher.id, session: info, stream, sinceMs, source: { publisher } };
+      }
+      for (const playback of stream.playbacks()) {
+        const { id } = playback.player;
+        const viewer = session(id);
+        if (viewer === undefined) continue;
+        yield { id, session: viewer, stream, sinceMs: playback.startedAtMs, source: { playback } };
+      }
+    }
+  }
+
+  #find(id: string): Client | undefined {
+    for (const client of this.#clients()) if (client.id === id) return client;
+    return undefined;
+  }
+
+  #count(streams: Iterable<Stream>): number {
+    let clients = 0;
+    for (const _ of this.#clients(streams)) clients++;
+    return clients;
+  }
+
+  #vhost(vhost: VhostConfig, groups: readonly Stream[][]): object {
+    const own = groups.filter(([stream]) => stream?.key.vhost === vhost.name);
+    return {
+      id: vhostId(vhost.name),
+      name: vhost.name,
+      enabled: vhost.enabled,
+      clients: this.#count(own.flat()),
+      streams: own.length,
+      ...this.#options.traffic.vhost(vhost.name),
+      hls: { enabled: false },
+    };
+  }
+
+  #stream(group: readonly Stream[]): object {
+    // Where an edge has an encoder and viewers of one stream, the encoder's side tells of the source.
+    const source = group.find(({ publisher }) => publisher?.kind === 'encoder') ?? group[0];
+    if (source === undefined) throw new Error('a group of streams is never empty');
+    const { key, publisher, publishedAtMs, gauge } = source;
+    const all = group.map((stream) => ({ stream, stats: stream.stats() }));
+    const traffic = all.map(({ stream, stats }) => this.#options.traffic.stream(stream, stats));
+    const sum = (pick: (each: (typeof all)[number]) => number): number =>
+      all.reduce((total, each) => total + pick(each), 0);
+    const queuesMs = rising(group.flatMap((stream) => stream.playbacks().map(({ queuedMs }) => queuedMs)));
+    const own = publisher && this.#options.traffic.stream(source);
+    return {
+      id: streamId(key),
+      name: key.stream,
+      vhost: vhostId(key.vhost),
+      app: key.app,
+      tcUrl: withoutQuery((publisher && this.#options.session(publisher.id)?.tcUrl) ?? ''),
+      url: urlOf(key),
+      live_ms: publishedAtMs === undefined ? 0 : Math.max(0, this.#now() - publishedAtMs),
+      clients: this.#count(group),
+      frames: gauge.videoFrames,
+      send_bytes: sum(({ stats }) => stats.bytesOut),
+      recv_bytes: own?.recv_bytes ?? sum(({ stats }) => stats.bytesIn),
+      kbps: {
+        recv_30s: own?.kbps.recv_30s ?? traffic.reduce((total, { kbps }) => total + kbps.recv_30s, 0),
+        send_30s: traffic.reduce((total, { kbps }) => total + kbps.send_30s, 0),
+      },
+      publish: publisher === undefined ? { active: false } : { active: true, cid: publisher.id },
+      video: videoOf(source.tracks.find(({ kind }) => kind === 'video') as VideoTrack | undefined),
+      audio: audioOf(source.tracks.find(({ kind }) => kind === 'audio') as AudioTrack | undefined),
+      // Ours.
+      source: publisher?.kind ?? (source.isHeld ? 'awaited' : null),
+      viewers: sum(({ stats }) => stats.viewers.rtmp + stats.viewers.flv),
+      relays: sum(({ stats }) => stats.relays),
+      audio_frames: gauge.audioFrames,
+      dropped_frames: sum(({ stats }) => stats.framesDropped),
+      skipped_frames: sum(({ stats }) => stats.framesSkipped),
+      skips: sum(({ stats }) => stats.skips),
+      seams: sum(({ stats }) => stats.seams),
+      discontinuities: sum(({ stats }) => stats.discontinuities),
+      queue_ms: { p50: Math.round(quantile(queuesMs, 0.5)), max: Math.round(queuesMs.at(-1) ?? 0) },
+      gop: { frames: gauge.gopFrames, ms: Math.round(gauge.gopMs) },
+      av_skew_ms: gauge.avSkewMs === undefined ? null : Math.round(gauge.avSkewMs),
+    };
+  }
+
+  #client({ id, session, stream, sinceMs, source }: Client): object {
+    const { key } = stream;
+    const { traffic } = this.#options;
+    const isPlay = 'playback' in source;
+    const stats = isPlay ? source.playback.stats() : undefined;
+    return {
+      id,
+      vhost: vhostId(key.vhost),
+      stream: streamId(key),
+      ip: session.ip,
+      pageUrl: withoutQuery(session.pageUrl),
+      swfUrl: '',
+      tcUrl: withoutQuery(session.tcUrl),
+      url: urlOf(key),
+      name: key.stream,
+      type: isPlay ? PLAY_TYPES[source.playback.player.protocol] : PUBLISH_TYPE,
+      publish: !isPlay,
+      alive: Math.max(0, this.#now() - sinceMs) / 1_000,
+      ...(isPlay ? traffic.playback(source.playback) : traffic.publisher(source.publisher, sinceMs)),
+      // Ours.
+      relay: session.relay !== undefined,
+      ...(isPlay && {
+        queue_ms: Math.round(source.playback.queuedMs),
+        skips: stats?.skips,
+        skipped_frames: stats?.framesSkipped,
+      }),
+    };
+  }
+}
+
+function videoOf(track: VideoTrack | undefined): object | null {
+  if (track === undefined) return null;
+  const { codec, profile, level, width, height } = track;
+  return { codec: codec.toUpperCase(), profile, level, width, height };
+}
+
+function audioOf(track: AudioTrack | undefined): object | null {
+  if (track === undefined) return null;
+  const { codec, sampleRate, channels, profile } = track;
+  return { codec: AUDIO_NAMES[codec], sample_rate: sampleRate, channel: channels, profile };
+}
+
+const AUDIO_NAMES: Record<AudioTrack['codec'], string> = {
+  aac: 'AAC',
+  mp3: 'MP3',
+  opus: 'Opus',
+  ac3: 'AC3',
+  eac3: 'EAC3',
+  flac: 'FLAC',
+  pcma: 'G711A',
+  pcmu: 'G711U',
+  speex: 'Speex',
+};
+
+/** The same on every node and after each restart. */
+export function vhostId(name: string): string {
+  return idOf(`vhost ${name}`);
+}
+
+/** See vhostId. */
+export function streamId(key: StreamKey): string {
+  return idOf(`stream ${streamKeyId(key)}`);
+}
+
+/** In the shape of SRS's: `vid-` and seven characters. */
+function idOf(text: string): string {
+  const number = createHash('sha256').update(text).digest().readBigUInt64BE();
+  return `vid-${number.toString(36).padStart(7, '0').slice(-7)}`;
+}
+
+/** As SRS writes it: the vhost is left out where it is the default one. */
+function urlOf({ vhost, app, stream }: StreamKey): string {
+  return `${vhost === DEFAULT_VHOST ? '' : vhost}/${app}/${stream}`;
+}
+
+/** Queries hold tokens. */
+function withoutQuery(url: string): string {
+  return url.replace(/[?#].*$/s, '');
+}
