@@ -40,7 +40,8 @@ export class FlvDemuxer {
   }
 
   /**
-   * Takes one message: type 8, 9, 18 or 15 (data in AMF3 clothes); others are ignored. Frames keep views of `payload`.
+   * Takes one message: type 8, 9, 18 or 15 (data in AMF3 clothes); others are ignored. Frames keep views of `payload`,
+   * tracks have copies.
    * Throws FormatError 'flv', 'codec-config' or 'amf'.
    */
   push(type: number, timestampMs: number, payload: Buffer): void {
@@ -81,7 +82,7 @@ export class FlvDemuxer {
       case 'config': {
         const config = payload.subarray(body.start, body.end);
         if (this.#video?.codec === body.videoCodec && this.#video.config.equals(config)) return;
-        this.#video = makeVideoTrack(this.#nextTrackId(), body.videoCodec, config);
+        this.#video = makeVideoTrack(this.#nextTrackId(), body.videoCodec, Buffer.from(config));
         this.#sink.onTrack(this.#video);
         break;
       }
@@ -111,7 +112,10 @@ export class FlvDemuxer {
       case 'config': {
         const config = payload.subarray(body.start, body.end);
         if (this.#audio?.codec === body.audioCodec && this.#audio.config.equals(config)) return;
-        this.#audio = makeAudioTrack(this.#nextTrackId(), body.audioCodec, config, { sampleRate: 0, channels: 0 });
+        this.#audio = makeAudioTrack(this.#nextTrackId(), body.audioCodec, Buffer.from(config), {
+          sampleRate: 0,
+          channels: 0,
+        });
         this.#sink.onTrack(this.#audio);
         break;
       }

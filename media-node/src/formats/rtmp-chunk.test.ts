@@ -5,7 +5,7 @@ import { FormatError, type FormatErrorCode } from '../lib/format-error.ts';
 import { ChunkReader, type ChunkReaderLimits, DEFAULT_CHUNK_READER_LIMITS } from './rtmp-chunk-reader.ts';
 import { encodeRtmpMessage } from './rtmp-chunk-writer.ts';
 import { encodeU32Payload } from './rtmp-control.ts';
-import type { RtmpMessage } from './rtmp-message.ts';
+import { RTMP_VIDEO, type RtmpMessage } from './rtmp-message.ts';
 import { readCorpus, readHexFile, splitAt, unhex } from './testing.ts';
 
 /** All messages of the bytes, pushed in these pieces. */
@@ -172,6 +172,23 @@ test('what ffmpeg publishes reads alike however it is split', () => {
     { numRuns: 30 },
   );
   assert.deepEqual(read(splitAt(bytes, [...bytes.keys()])), whole);
+});
+
+test('payloads that share memory are whole, whatever comes after them', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: 50_000 }), { minLength: 1, maxLength: 30 }), (lengths) => {
+      const messages: RtmpMessage[] = [];
+      const reader = new ChunkReader((one) => messages.push(one));
+      reader.shareMemory();
+      const payloads = lengths.map((length, index) => Buffer.alloc(length, index));
+      for (const payload of payloads) reader.push(encodeRtmpMessage(128, 6, RTMP_VIDEO, 1, 0, payload));
+      assert.deepEqual(
+        messages.map(({ payload }) => payload),
+        payloads,
+      );
+    }),
+    { numRuns: 20 },
+  );
 });
 
 const message = fc.record({

@@ -31,6 +31,6 @@ export interface RtmpMessage {
   readonly streamId: number;
   /** Unsigned 32-bit milliseconds, which wrap after 49.7 days. */
   readonly timestampMs: number;
-  /** The message's own memory: no part of the input, safe to keep. */
+  /** No part of the input, never written again: safe to keep; see ChunkReader.shareMemory. */
   readonly payload: Buffer;
 }

@@ -23,15 +23,15 @@ import {
 } from '../../formats/rtmp-message.ts';
 import { FormatError } from '../../lib/format-error.ts';
 import { tlsFailure } from '../../lib/tls-identity.ts';
+import type { ConnectionBounds } from './connection-bounds.ts';
+import { MAX_HELD_MESSAGES, MEDIA_BOUNDS } from './connection-bounds.ts';
 import type { SessionEnd } from './session-end.ts';
+import { SharedReadSocket } from './shared-read-socket.ts';
 
 /** How long a connection that we end may take to read our last words. */
 const LINGER_MS = 2_000;
 /** TCP keep-alive finds players whose network vanished: they send nothing by themselves. */
 const KEEP_ALIVE_MS = 30_000;
-
-/** Unsent bytes at most: above what a player's queue may hold, so that it ends those who ask and never read. */
-const MAX_UNSENT_BYTES = 24 * 1024 * 1024;
 
 /** Either side's handshake. */
 export interface Handshake {
@@ -65,6 +65,7 @@ export class RtmpConnection {
   #held: RtmpMessage[] | undefined;
   #end: SessionEnd | undefined;
   #linger: NodeJS.Timeout | undefined;
+  #maxUnsentBytes = MEDIA_BOUNDS.maxUnsentBytes;
 
   constructor(socket: Socket, handshake: Handshake, listener: ConnectionListener, log: Logger) {
     this.socket = socket;
@@ -74,7 +75,8 @@ export class RtmpConnection {
     this.#reader = new ChunkReader((message) => this.#onMessage(message));
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    if (socket instanceof SharedReadSocket) socket.onBytes = (bytes) => this.#onData(bytes);
+    else socket.on('data', (bytes: Buffer) => this.#onData(bytes));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       const failure = tlsFailure(error.code);
       if (failure !== undefined) this.#finish({ code: 'tls', message: failure });
@@ -99,10 +101,21 @@ export class RtmpConnection {
     return this.socket.writableLength;
   }
 
+  /** Puts other bounds in force. */
+  setBounds(bounds: ConnectionBounds): void {
+    this.#reader.setLimits(bounds.input);
+    this.#maxUnsentBytes = bounds.maxUnsentBytes;
+  }
+
+  /** Media will come: from now on messages share memory, which costs less and holds more. */
+  expectMedia(): void {
+    this.#reader.shareMemory();
+  }
+
   /** Queues encoded messages; ignored after the end. */
   write(bytes: Buffer): void {
     if (this.#end !== undefined) return;
-    if (this.socket.writableLength > MAX_UNSENT_BYTES) {
+    if (this.socket.writableLength > this.#maxUnsentBytes) {
       this.#finish({ code: 'slow', message: 'the other side does not read what it is sent' });
       this.socket.destroy();
       return;
@@ -188,6 +201,9 @@ export class RtmpConnection {
   #onMessage(message: RtmpMessage): void {
     if (this.#end !== undefined) return;
     if (this.#held !== undefined) {
+      if (this.#held.length >= MAX_HELD_MESSAGES) {
+        throw new FormatError('chunk', `RTMP peer sends over ${MAX_HELD_MESSAGES} messages without an answer`);
+      }
       this.#held.push(message);
       return;
     }

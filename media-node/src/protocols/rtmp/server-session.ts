@@ -28,6 +28,7 @@ import { GateError } from '../../stream/gate.ts';
 import type { Playback } from '../../stream/player.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
+import { MEDIA_BOUNDS, PLAY_BOUNDS, SETUP_BOUNDS } from './connection-bounds.ts';
 import { RtmpConnection } from './connection.ts';
 import type { RelayGrant, RelayVerifier } from './relay-credential.ts';
 import { clockOf, RELAY_CLOCK, RELAY_PROPERTY } from './relay-credential.ts';
@@ -95,6 +96,7 @@ export class ServerSession {
       onEnd: (end: SessionEnd) => this.#onEnd(end),
     };
     this.#connection = new RtmpConnection(socket, new ServerHandshake(), listener, this.#log);
+    this.#connection.setBounds(SETUP_BOUNDS);
   }
 
   /** Ends the session; idempotent. */
@@ -226,12 +228,15 @@ export class ServerSession {
 
   async #publish(command: RtmpCommand): Promise<void> {
     const { key, info } = this.#ask(command, 'publish');
+    // Already now: an encoder that does not wait for its answer may be in the midst of a large key frame.
+    this.#connection.setBounds(MEDIA_BOUNDS);
     const publication = await this.#options.gate.publish(key, info, (reason) => this.close(reason));
     if (!this.#connection.isOpen) {
       publication.close('the client went away');
       return;
     }
     this.#publication = publication;
+    this.#connection.expectMedia();
     this.#vhost = publication.vhost;
     this.#publisher = new RtmpPublisher(publication.stream, {
       id: this.id,
@@ -263,6 +268,7 @@ export class ServerSession {
       throw new GateError('not-here', 'the stream ended while it was asked for');
     }
     this.#silence.stop();
+    this.#connection.setBounds(PLAY_BOUNDS);
     // Not SRS's |RtmpSampleAccess and NetStream.Data.Start: only Flash read them, and ffmpeg makes a data track of them.
     this.#userControl(USER_STREAM_BEGIN);
     this.#status(status('status', 'NetStream.Play.Reset', 'Playing and resetting stream.'));
@@ -334,6 +340,7 @@ export class ServerSession {
     const about = playback === undefined ? { frames: publisher?.frames, bytesRead } : playback.stats();
     this.#log.info({ reason, ...about }, playback === undefined ? 'publish ended' : 'play ended');
     if (!this.#connection.isOpen) return;
+    this.#connection.setBounds(SETUP_BOUNDS);
     this.#silence.heard();
     this.#silence.setLimit(this.#options.timeouts.idleMs);
   }

@@ -11,6 +11,7 @@ import type { RelayVerifier } from './relay-credential.ts';
 import { ServerSession, SESSION_TIMEOUTS } from './server-session.ts';
 import type { SessionTimeouts } from './server-session.ts';
 import type { SessionEndCode } from './session-end.ts';
+import { SharedReadSocket } from './shared-read-socket.ts';
 
 /** Connections over the limit that are told so; more are dropped at once. */
 const MAX_REFUSALS = 100;
@@ -39,7 +40,8 @@ export class RtmpServer {
 
   constructor(options: RtmpServerOptions) {
     this.#options = options;
-    this.#server = createServer((socket) => this.#onSocket(socket));
+    // TLS reads by itself; it must not find its socket paused.
+    this.#server = createServer({ pauseOnConnect: options.tls === undefined }, (socket) => this.#onSocket(socket));
   }
 
   /** Begins to listen; resolves with the port, which tells what 0 became. */
@@ -80,7 +82,7 @@ export class RtmpServer {
   #onSocket(socket: Socket): void {
     const { tls, log } = this.#options;
     if (tls === undefined) {
-      this.#accept(socket);
+      this.#accept(SharedReadSocket.takeOver(socket));
       return;
     }
     const { context } = tls;
