@@ -33,7 +33,7 @@ export const METRIC_LABELS = {
   limit: ['maxPublishers', 'maxViewers', 'maxViewersPerStream', 'maxIngestKbps'],
   /** Class of an HTTP answer. */
   status: ['2xx', '3xx', '4xx', '5xx'],
-  /** Figures of the event loop's delay. */
+  /** Of the event loop's delay, of players' queues, of streams' GOPs and skews; `1` is the longest. */
   quantile: ['0.5', '0.99', '1'],
 } as const;
 
@@ -160,6 +160,42 @@ export const METRICS = {
     name: 'livecluster_skipped_frames_total',
     type: 'counter',
     help: 'Frames that players too slow for the stream did not get.',
+    labels: [],
+  },
+  playerSkips: {
+    name: 'livecluster_player_skips_total',
+    type: 'counter',
+    help: 'Times a player was too slow and went on at a later key frame.',
+    labels: [],
+  },
+  playerQueue: {
+    name: 'livecluster_player_queue_seconds',
+    type: 'gauge',
+    help: 'Media that waits in the sockets of players and other nodes now, over all of them.',
+    labels: ['quantile'],
+  },
+  gop: {
+    name: 'livecluster_gop_seconds',
+    type: 'gauge',
+    help: 'Time between key frames, over the streams with video.',
+    labels: ['quantile'],
+  },
+  avSkew: {
+    name: 'livecluster_av_skew_seconds',
+    type: 'gauge',
+    help: 'Distance of audio and video times as they come, in either direction, over the streams with both.',
+    labels: ['quantile'],
+  },
+  seams: {
+    name: 'livecluster_seams_total',
+    type: 'counter',
+    help: 'Sources that went on in a stream where another one had been.',
+    labels: [],
+  },
+  discontinuities: {
+    name: 'livecluster_discontinuities_total',
+    type: 'counter',
+    help: "Jumps of a source's clock that players did not see.",
     labels: [],
   },
   pulls: { name: 'livecluster_pulls', type: 'gauge', help: 'Streams fetched from other nodes now.', labels: [] },

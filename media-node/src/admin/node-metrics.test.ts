@@ -24,6 +24,8 @@ function stream(stats: Partial<StreamStats>, kind?: 'encoder' | 'relay'): FakeSt
   };
   return {
     publisher: kind === undefined ? undefined : { kind, protocol: 'rtmp' },
+    gauge: { gopMs: 0, avSkewMs: undefined },
+    playbacks: () => [],
     stats: () => current,
     grow: (more) => (current = { ...current, ...more }),
   };
@@ -117,4 +119,23 @@ test('two nodes in one process have metrics of their own', async (t) => {
   assert.equal(value(await first.render(), 'livecluster_received_frames_total'), 1);
   assert.equal(value(await second.render(), 'livecluster_received_frames_total'), 2);
   assert.match(await first.render(), /process_cpu_seconds_total/);
+});
+
+test('queues, GOPs and skews are told as quantiles over the node, whatever the number of streams', async (t) => {
+  const streams = [1, 2, 3].map((index) =>
+    Object.assign(stream({ skips: index, seams: 1, discontinuities: 2 }, 'encoder'), {
+      gauge: { gopMs: index * 1_000, avSkewMs: index === 3 ? undefined : index * -100 },
+      playbacks: () => [{ queuedMs: index * 10 }, { queuedMs: 0 }],
+    }),
+  );
+  const lost = { ...stream({}), gauge: { gopMs: 9_000, avSkewMs: 9_000 } };
+  const text = await measure(t, { streams: () => [...streams, lost] }).render();
+  const seen = (name: string): (number | undefined)[] =>
+    METRIC_LABELS.quantile.map((each) => value(text, `${name}{quantile="${each}"}`));
+  assert.deepEqual(seen('livecluster_player_queue_seconds'), [0, 0.03, 0.03]);
+  assert.deepEqual(seen('livecluster_gop_seconds'), [2, 3, 3]);
+  assert.deepEqual(seen('livecluster_av_skew_seconds'), [0.1, 0.2, 0.2]);
+  assert.equal(value(text, 'livecluster_player_skips_total'), 6);
+  assert.equal(value(text, 'livecluster_seams_total'), 3);
+  assert.equal(value(text, 'livecluster_discontinuities_total'), 6);
 });

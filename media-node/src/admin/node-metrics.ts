@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { METRIC_LABELS, METRICS } from '#contract/metrics.ts';
 import type { Protocol } from '../stream/publisher.ts';
 import type { StreamStats } from '../stream/stream.ts';
+import { quantile, rising } from './quantiles.ts';
 
 /** Name of a metric in the contract's table. */
 export type MetricName = keyof typeof METRICS;
@@ -10,7 +11,9 @@ export type MetricName = keyof typeof METRICS;
 /** One stream as the metrics need it. */
 export interface MeasuredStream {
   readonly publisher: { readonly kind: 'encoder' | 'relay'; readonly protocol: Protocol } | undefined;
+  readonly gauge: { readonly gopMs: number; readonly avSkewMs: number | undefined };
   stats(): StreamStats;
+  playbacks(): readonly { readonly queuedMs: number }[];
 }
 
 /** A figure of the rest of the node: of a counter its whole count since the start, of a gauge its value now. */
@@ -35,6 +38,9 @@ const SUMMED = {
   bytesOut: 'sentBytes',
   framesDropped: 'droppedFrames',
   framesSkipped: 'skippedFrames',
+  skips: 'playerSkips',
+  seams: 'seams',
+  discontinuities: 'discontinuities',
 } as const satisfies Partial<Record<keyof StreamStats, MetricName>>;
 const SUMMED_NAMES = Object.keys(SUMMED) as (keyof typeof SUMMED)[];
 
@@ -86,6 +92,7 @@ export class NodeMetrics {
   /** All metrics in Prometheus' text format. */
   render(): Promise<string> {
     this.#sampleStreams();
+    this.#sampleMedia();
     this.#sampleOthers();
     this.#sampleLag();
     return this.#registry.metrics();
@@ -123,6 +130,30 @@ export class NodeMetrics {
     }
   }
 
+  /** What has a distribution: only where somebody asks, for it reads every player. */
+  #sampleMedia(): void {
+    const queuesMs: number[] = [];
+    const gopsMs: number[] = [];
+    const skewsMs: number[] = [];
+    for (const stream of this.#options.streams()) {
+      for (const { queuedMs } of stream.playbacks()) queuesMs.push(queuedMs);
+      if (stream.publisher === undefined) continue;
+      const { gopMs, avSkewMs } = stream.gauge;
+      if (gopMs > 0) gopsMs.push(gopMs);
+      if (avSkewMs !== undefined) skewsMs.push(Math.abs(avSkewMs));
+    }
+    this.#setQuantiles('playerQueue', queuesMs);
+    this.#setQuantiles('gop', gopsMs);
+    this.#setQuantiles('avSkew', skewsMs);
+  }
+
+  #setQuantiles(metric: MetricName, valuesMs: readonly number[]): void {
+    const sorted = rising(valuesMs);
+    for (const label of METRIC_LABELS.quantile) {
+      this.#gauge(metric).set({ quantile: label }, quantile(sorted, Number(label)) / 1_000);
+    }
+  }
+
   #sampleOthers(): void {
     const reset = new Set<MetricName>();
     for (const { metric, labels = {}, value } of this.#options.samples()) {
@@ -142,9 +173,9 @@ export class NodeMetrics {
   #sampleLag(): void {
     const gauge = this.#gauge('eventLoopLag');
     const isCounted = this.#lag.count > 0;
-    for (const quantile of METRIC_LABELS.quantile) {
-      const seconds = this.#lag.percentile(Number(quantile) * 100) / 1e9 - LAG_RESOLUTION_MS / 1e3;
-      gauge.set({ quantile }, isCounted ? Math.max(0, seconds) : 0);
+    for (const label of METRIC_LABELS.quantile) {
+      const seconds = this.#lag.percentile(Number(label) * 100) / 1e9 - LAG_RESOLUTION_MS / 1e3;
+      gauge.set({ quantile: label }, isCounted ? Math.max(0, seconds) : 0);
     }
     this.#lag.reset();
   }
