@@ -34,17 +34,17 @@ async function untilOk(args: readonly string[], env: Readonly<Record<string, str
 
 export async function startup(): Promise<Figure[]> {
   const redis = await startRedis();
-  const { env, adminPort, close } = await setUpProduct({ redisPort: redis.port, role: 'edge' }, { rtmp: 0, http: 0 });
+  const product = await setUpProduct({ redisPort: redis.port, role: 'edge' }, { rtmp: 0, http: 0 });
   try {
-    const ready = `http://127.0.0.1:${adminPort}/readyz`;
+    const ready = `http://127.0.0.1:${product.adminPort}/readyz`;
     const barePort = await freePort();
     const bare = `require('node:http').createServer((q, s) => s.end()).listen(${barePort}, '127.0.0.1')`;
     // The image comes with a filled compile cache, so the first start here, which fills it, is not counted.
-    await untilOk([ENTRY], env, ready);
+    await untilOk([ENTRY], product.env, ready);
     const ours: number[] = [];
     const floor: number[] = [];
     for (let run = 0; run < RUNS; run++) {
-      ours.push(await untilOk([ENTRY], env, ready));
+      ours.push(await untilOk([ENTRY], product.env, ready));
       floor.push(await untilOk(['-e', bare], {}, `http://127.0.0.1:${barePort}/`));
     }
     return [
@@ -59,6 +59,6 @@ export async function startup(): Promise<Figure[]> {
     ];
   } finally {
     await redis.close();
-    close();
+    product.close();
   }
 }

@@ -80,6 +80,13 @@ test('jitter backwards is squeezed so that times increase', () => {
   assert.equal(timeline.map('video', 140), 140);
 });
 
+test('a frame from before the first frame of all at zero is dropped', () => {
+  const timeline = new Timeline();
+  assert.equal(timeline.map('video', 0), 0);
+  assert.equal(timeline.map('audio', -1), undefined);
+  assert.equal(timeline.map('audio', 22), 22);
+});
+
 test('whatever comes, each track strictly increases and no step is longer than the limit', () => {
   const event = fc.oneof(
     {

@@ -78,6 +78,8 @@ export class Timeline {
     }
     let outMs = dtsMs + clock.offsetMs;
     if (jumped(outMs, clock.lastOutMs ?? this.lastMs)) outMs = this.#rejoin(clock, dtsMs);
+    // The other track's first frame lies before this stream's zero, and no wire format has such a time.
+    if (outMs < 0) return undefined;
     const lastMs = clock.lastOutMs;
     if (lastMs !== undefined) {
       if (outMs <= lastMs) outMs = lastMs + 1;
