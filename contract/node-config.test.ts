@@ -39,6 +39,7 @@ test('a Vhost that says nothing but its hosts is VHOST_DEFAULTS', () => {
         queueLengthMs: durationMs(play.queueLength),
         mwLatency: play.mwLatency,
         atc: play.atc,
+        mixCorrect: play.mixCorrect,
       },
     },
     VHOST_DEFAULTS,

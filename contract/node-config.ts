@@ -41,6 +41,8 @@ export const VhostConfig = z.strictObject({
     mwLatency: z.union([z.enum(['auto', 'realtime']), z.int().min(10).max(2_000)]),
     /** Players get the publisher's own timestamps, jumps and all. */
     atc: z.boolean(),
+    /** Audio and video are put in the order of their timestamps. */
+    mixCorrect: z.boolean(),
   }),
   httpRemux: z.strictObject({
     enabled: z.boolean(),
@@ -81,7 +83,7 @@ export type NodeConfig = z.infer<typeof NodeConfig>;
 export const VHOST_DEFAULTS = {
   enabled: true,
   publish: { takeover: 'Reject', firstPacketTimeoutMs: 20_000, idleTimeoutMs: 5_000, graceMs: 10_000 },
-  play: { gopCache: true, queueLengthMs: 10_000, mwLatency: 'auto', atc: false },
+  play: { gopCache: true, queueLengthMs: 10_000, mwLatency: 'auto', atc: false, mixCorrect: false },
   httpRemux: { enabled: true, mount: '[vhost]/[app]/[stream].flv' },
   security: { cors: { allowOrigins: ['*'] } },
   limits: {},

@@ -86,6 +86,12 @@ export const VhostSpec = z.strictObject({
         .describe(
           "Give players the publisher's own timestamps, jumps and all, instead of ones that always go on; SRS's atc. In force from the next publisher on.",
         ),
+      mixCorrect: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Put audio and video in the order of their timestamps, for encoders that send one ahead of the other; SRS's mix_correct. Costs a frame of latency. In force from the next publisher on.",
+        ),
     })
     .prefault({})
     .describe('Rules for players.'),

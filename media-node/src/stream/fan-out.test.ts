@@ -10,13 +10,13 @@ import { AUDIO, audio, FakePlayer, FakePublisher, ManualFlush, TextEncoder, VIDE
 interface World {
   readonly stream: Stream;
   readonly flush: ManualFlush;
-  readonly rules: { mwLatency: MergeWindow; atc: boolean };
+  readonly rules: { mwLatency: MergeWindow; atc: boolean; mixCorrect: boolean };
   readonly ingest: ReturnType<Stream['attach']>;
 }
 
-function setUp(mwLatency: MergeWindow, atc = false): World {
+function setUp(mwLatency: MergeWindow, settings: { atc?: boolean; mixCorrect?: boolean } = {}): World {
   const flush = new ManualFlush();
-  const rules = { mwLatency, atc };
+  const rules = { mwLatency, atc: false, mixCorrect: false, ...settings };
   const registry = new StreamRegistry({ flushPolicy: flush, now: () => flush.nowMs, rules: () => rules });
   const stream = registry.open({ vhost: 'v', app: 'live', stream: 's' });
   const ingest = stream.attach(new FakePublisher());
@@ -135,7 +135,7 @@ describe('a window', () => {
     let windowMs = 0;
     const registry = new StreamRegistry({
       flushPolicy: flush,
-      rules: () => ({ mwLatency: 'auto', atc: false }),
+      rules: () => ({ mwLatency: 'auto', atc: false, mixCorrect: false }),
       autoWindow: { windowMs: () => windowMs },
     });
     const stream = registry.open({ vhost: 'v', app: 'live', stream: 's' });
@@ -291,7 +291,7 @@ describe('whoever comes, whenever', () => {
 
 describe('play.atc', () => {
   test("gives players the publisher's own times, whatever they do, while queues stay bounded in time", () => {
-    const { stream, flush, ingest } = setUp('realtime', true);
+    const { stream, flush, ingest } = setUp('realtime', { atc: true });
     const player = new FakePlayer({ queueLengthMs: 1_000 });
     stream.play(player);
     ingest.frame(video(900_000, true));
@@ -328,5 +328,33 @@ describe('play.atc', () => {
     ingest.frame(video(100, true));
     flush.run(0);
     assert.equal(player.text, '[header video+audio @900000] K900000 p900040 K900080 ');
+  });
+});
+
+describe('play.mixCorrect', () => {
+  test('audio that comes ahead of its video is put in its place', () => {
+    const { stream, flush, ingest } = setUp('realtime', { mixCorrect: true });
+    const player = new FakePlayer();
+    stream.play(player);
+    ingest.frame(video(0, true));
+    for (const ms of [10, 33, 56]) ingest.frame(audio(ms));
+    for (const ms of [40, 80]) ingest.frame(video(ms));
+    ingest.frame(audio(90));
+    flush.run();
+    assert.equal(player.text, '[header video+audio @0] K0 a10 a33 p40 a56 p80 ');
+  });
+
+  test('what waits goes out when the publisher leaves, and before another configuration', () => {
+    const { stream, flush, ingest } = setUp('realtime', { mixCorrect: true });
+    const player = new FakePlayer();
+    stream.play(player);
+    ingest.frame(video(0, true));
+    ingest.frame(audio(10));
+    ingest.frame(audio(33));
+    ingest.frame(video(40, true, { ...VIDEO, id: 9, config: Buffer.from('avc2') }));
+    ingest.frame(audio(56));
+    ingest.detach();
+    flush.run();
+    assert.match(player.text, /K0 a10 a33 \[video avc2 @33\] K40 a56 $/);
   });
 });

@@ -9,7 +9,9 @@ export interface StreamRules {
    * the next publisher on.
    */
   readonly atc: boolean;
+  /** Audio and video are put in the order of their decoding times. In force from the next publisher on. */
+  readonly mixCorrect: boolean;
 }
 
 /** Every video frame at once, times that go on. */
-export const REALTIME_RULES: StreamRules = { mwLatency: 'realtime', atc: false };
+export const REALTIME_RULES: StreamRules = { mwLatency: 'realtime', atc: false, mixCorrect: false };

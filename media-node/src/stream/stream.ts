@@ -7,6 +7,7 @@ import { GopCache } from './gop-cache.ts';
 import type { IngestTarget } from './ingest.ts';
 import { StreamIngest } from './ingest.ts';
 import { MediaGauge } from './media-gauge.ts';
+import { Interleaver } from './interleaver.ts';
 import { msToFlush } from './merge-window.ts';
 import { Output } from './output.ts';
 import { PlayerQueue } from './player-queue.ts';
@@ -92,6 +93,7 @@ export class Stream {
   /** Decoding time of the last frame, as players see it. */
   #lastDtsMs: number | undefined;
   #keepsTimes = false;
+  #interleaver: Interleaver | undefined;
   /** From players' times to the timeline's, which is not 0 where the publisher's own are kept. */
   #shiftMs = 0;
   readonly #counts = { framesIn: 0, bytesIn: 0, framesDropped: 0, seams: 0 };
@@ -157,8 +159,10 @@ export class Stream {
     if (publisher.kind === 'relay' && before?.kind === 'encoder') {
       throw new StreamError('busy', 'the stream has an encoder on this node, a relay of it is not needed');
     }
-    this.#keepsTimes = this.#owner.rules(this.key.vhost).atc;
     this.#dropIngest();
+    const { atc, mixCorrect } = this.#owner.rules(this.key.vhost);
+    this.#keepsTimes = atc;
+    this.#interleaver = mixCorrect ? new Interleaver((frame) => this.#frame(frame)) : undefined;
     this.#join(publisher.clock);
     const ingest = new StreamIngest(this.#target);
     this.#ingest = ingest;
@@ -275,7 +279,10 @@ export class Stream {
       const same = this.#tracks.find((known) => isSameTrack(known, track));
       return same ?? { ...track, id: ++this.#lastTrackId };
     },
-    tracks: (tracks) => this.#setTracks(tracks),
+    tracks: (tracks) => {
+      this.#interleaver?.flush();
+      this.#setTracks(tracks);
+    },
     metadata: (metadata) => {
       this.#metadata = metadata;
       // Before the first frame every player still waits for its header, which holds it.
@@ -283,7 +290,10 @@ export class Stream {
       for (const output of this.#outputs) output.metadata(metadata);
       this.#requestFlush(false);
     },
-    frame: (frame) => this.#frame(frame),
+    frame: (frame) => {
+      if (this.#interleaver !== undefined && this.#tracks.length > 1) this.#interleaver.push(frame);
+      else this.#frame(frame);
+    },
     dropped: () => {
       this.#counts.framesIn++;
       this.#counts.framesDropped++;
@@ -352,10 +362,10 @@ export class Stream {
     const windowMs = mwLatency === 'auto' ? this.#owner.autoWindowMs() : mwLatency === 'realtime' ? 0 : mwLatency;
     const realtimeMs = mayWait ? AUDIO_WAIT_MS : 0;
     const nowMs = flushPolicy.now();
-    for (const { groups, relays } of this.#outputs) {
+    for (const [number, { groups, relays }] of this.#outputs.entries()) {
       relays.flushWithin(realtimeMs, flushPolicy);
       for (const [index, group] of groups.entries()) {
-        const phase = (this.#phase + index / groups.length) % 1;
+        const phase = (this.#phase + number * GOLDEN_RATIO + index / groups.length) % 1;
         group.flushWithin(windowMs === 0 ? realtimeMs : msToFlush(nowMs, windowMs, phase), flushPolicy);
       }
     }
@@ -387,6 +397,8 @@ export class Stream {
   }
 
   #dropIngest(): void {
+    this.#interleaver?.flush();
+    this.#interleaver = undefined;
     this.#ingest?.end();
     this.#ingest = undefined;
   }

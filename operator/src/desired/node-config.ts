@@ -114,6 +114,7 @@ function renderVhost({ metadata, spec }: VhostView): VhostConfig {
       queueLengthMs: durationMs(spec.play.queueLength),
       mwLatency: mwLatency(spec.play.mwLatency),
       atc: spec.play.atc,
+      mixCorrect: spec.play.mixCorrect,
     },
     httpRemux: { enabled: spec.httpRemux.enabled, mount: spec.httpRemux.mount },
     security: { cors: { allowOrigins: [...spec.security.cors.allowOrigins] } },
