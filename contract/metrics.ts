@@ -254,6 +254,12 @@ export const METRICS = {
     labels: [],
   },
   directoryUp: { name: 'livecluster_directory_up', type: 'gauge', help: '1 while the directory answers.', labels: [] },
+  autoWindow: {
+    name: 'livecluster_auto_merge_window_seconds',
+    type: 'gauge',
+    help: 'How long streams of vhosts with mwLatency auto are collected now until they are written; 0 is each frame at once.',
+    labels: [],
+  },
   eventLoopLag: {
     name: 'livecluster_event_loop_lag_seconds',
     type: 'gauge',

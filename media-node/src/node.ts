@@ -400,6 +400,7 @@ class WiredNode implements MediaNode {
       byClass.set(label, (byClass.get(label) ?? 0) + count);
     }
     for (const [status, value] of byClass) yield { metric: 'httpResponses', labels: { status }, value };
+    yield { metric: 'autoWindow', value: this.#streams.autoWindowMs / 1_000 };
     const side = this.#side?.stats();
     if (side === undefined) return;
     yield { metric: 'pulls', value: side.pulls };

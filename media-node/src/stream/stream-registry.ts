@@ -74,6 +74,11 @@ export class StreamRegistry {
     return this.#streams.get(streamKeyId(key));
   }
 
+  /** The window of `mwLatency: auto` now, in milliseconds; 0 is realtime. */
+  get autoWindowMs(): number {
+    return this.#owner.autoWindowMs();
+  }
+
   streams(): IterableIterator<Stream> {
     return this.#streams.values();
   }
