@@ -7,6 +7,7 @@ import type { Role } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { createRedisDirectory } from './cluster/redis-directory.ts';
+import { CutProxy } from './cluster/testing/cut-proxy.ts';
 import { TestRedis } from './cluster/testing/redis-server.ts';
 import { RTMP_VIDEO } from './formats/rtmp-message.ts';
 import { createNode } from './node.ts';
@@ -75,9 +76,17 @@ for (const kind of KINDS) {
   describe(`on the directory in ${kind.name}`, { timeout: 120_000 }, () => {
     let [a, b, edge]: Running[] = [];
     const closers: (() => unknown)[] = [];
+    /** What the other nodes reach the first origin's RTMP port by. */
+    let link: CutProxy | undefined;
 
     before(async () => {
       const directory = await kind.open();
+      const proxy = await CutProxy.to();
+      link = proxy;
+      const linked = (request: DirectoryRequest): ReturnType<typeof directory> => {
+        proxy.target = request.node.rtmpPort;
+        return directory({ ...request, node: { ...request.node, rtmpPort: proxy.port } });
+      };
       const start = async (role: Role, ordinal: number): Promise<Running> => {
         const node = createNode({
           identity: {
@@ -94,7 +103,7 @@ for (const kind of KINDS) {
           config: CONFIG,
           adminToken: () => 'the-token-of-this-test',
           relayKey: Buffer.alloc(32, 7),
-          directory,
+          directory: role === 'origin' && ordinal === 0 ? linked : directory,
           logger: pino({ level: 'silent' }),
           processMetrics: false,
         });
@@ -104,6 +113,7 @@ for (const kind of KINDS) {
     });
     after(async () => {
       for (const running of [a, b, edge]) await running?.node.close('the test is over');
+      link?.close();
       await kind.close();
     });
     afterEach(() => {
@@ -152,6 +162,39 @@ for (const kind of KINDS) {
       assert.equal(await metric(edge, 'livecluster_pulls_started_total'), pulls);
       assert.equal(await metric(a, 'livecluster_claims_total'), claims);
       assert.equal(await metric(a, 'livecluster_publishers_awaited'), 0);
+    });
+
+    test('an encoder that reconnects to the edge is handed on to the origin that waits for it', async () => {
+      const stream = `edge-${kind.name}`;
+      const first = await encoder(edge, stream, 5_000);
+      const viewers = [await viewer(edge, stream), await viewer(a, stream), await viewer(b, stream)];
+      first.send(5);
+      for (const each of viewers) await each.has(5);
+      const pulls = await metric(edge, 'livecluster_pulls_started_total');
+      first.peer.close();
+      await until('the origins to notice', () => [a, b].every((origin) => origin?.node.status().streams === 0));
+      const second = await encoder(edge, stream, 900_000);
+      second.send(5);
+      for (const each of viewers) await each.has(10);
+      for (const each of viewers) each.assertGoesOn();
+      assert.equal(await metric(edge, 'livecluster_pulls_started_total'), pulls);
+    });
+
+    test('a pull that stalls begins again, and viewers get every frame once', async () => {
+      const stream = `stalled-${kind.name}`;
+      const source = await encoder(a, stream, 5_000);
+      const seen = await viewer(edge, stream);
+      source.send(5);
+      await seen.has(5);
+      link?.freeze();
+      source.send(5);
+      const pulls = await metric(edge, 'livecluster_pulls_started_total');
+      await seen.has(10);
+      source.send(5);
+      await seen.has(15);
+      seen.assertGoesOn();
+      assert.equal(seen.timesMs().length, 15);
+      assert.equal(await metric(edge, 'livecluster_pulls_started_total'), pulls + 1);
     });
 
     test('one that comes back on another origin has the stream at once, and viewers everywhere go on', async () => {

@@ -2,19 +2,22 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 
-/** A TCP proxy to a loopback port that can be cut: open connections break and new ones are refused. */
+/** A TCP proxy to a loopback port that can be cut (open connections break, new ones are refused) or frozen. */
 export class CutProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #isUp = true;
+  /** Where connections go. */
+  target: number;
 
   private constructor(target: number) {
+    this.target = target;
     this.#server = createServer((client) => {
       if (!this.#isUp) {
         client.destroy();
         return;
       }
-      const upstream = connect(target, '127.0.0.1');
+      const upstream = connect(this.target, '127.0.0.1');
       for (const [socket, other] of [
         [client, upstream],
         [upstream, client],
@@ -30,7 +33,7 @@ export class CutProxy {
     });
   }
 
-  static async to(target: number): Promise<CutProxy> {
+  static async to(target = 0): Promise<CutProxy> {
     const proxy = new CutProxy(target);
     proxy.#server.listen(0, '127.0.0.1');
     await once(proxy.#server, 'listening');
@@ -44,6 +47,11 @@ export class CutProxy {
   setUp(isUp: boolean): void {
     this.#isUp = isUp;
     if (!isUp) this.#cut();
+  }
+
+  /** Nothing goes through the connections there are, and nobody hears of it; new ones work. */
+  freeze(): void {
+    for (const socket of this.#sockets) socket.unpipe().pause();
   }
 
   close(): void {
