@@ -99,7 +99,10 @@ test('viewers over the limit get Play.Failed or 503, whatever they play by, unti
   const late = await connected(t, origin);
   late.call('play', null, 'a', -2_000);
   const failed = await late.status('NetStream.Play.Failed');
-  assert.match(String(failed['description']), /has 2 viewers of the stream, and limits\.maxViewersPerStream is 2/);
+  assert.match(
+    String(failed['description']),
+    /viewers of the stream on this node: 2, and limits\.maxViewersPerStream is 2/,
+  );
   await late.closed();
   const { response } = await flv(t, origin, 'a');
   assert.equal(response.status, 503);

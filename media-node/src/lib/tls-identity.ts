@@ -21,6 +21,9 @@ interface Entry {
 
 /** TLS 1.0 and 1.1 are deprecated (RFC 8996). */
 const MIN_VERSION = 'TLSv1.2';
+/** Of TLS 1.3 all; of 1.2 those with forward secrecy and authenticated encryption (RFC 9325 §4.2). */
+const CIPHERS =
+  'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ECDHE+AESGCM:ECDHE+CHACHA20';
 
 /**
  * What a TLS listener shows its clients: the certificate whose names hold the host that the client asks for, else the
@@ -56,7 +59,12 @@ function entryOf(pair: TlsCertificate, what: string): Entry {
   const read = readCertificate(pair);
   if ('fault' in read) throw new TlsIdentityError('unusable', `${what}: ${read.fault}`);
   try {
-    const context = createSecureContext({ cert: pair.certificate, key: pair.key, minVersion: MIN_VERSION });
+    const context = createSecureContext({
+      cert: pair.certificate,
+      key: pair.key,
+      minVersion: MIN_VERSION,
+      ciphers: CIPHERS,
+    });
     return { leaf: read.leaf, context };
   } catch (cause) {
     const { code = 'unknown' } = cause as NodeJS.ErrnoException;

@@ -70,7 +70,7 @@ test('publishers are taken up to the limit of their vhost, and again when one ha
   await gate.publish(key('b'), session(RELAY), never);
   await limited(
     gate.publish(key('c'), session(), never),
-    /has 2 publishers of the vhost, and limits\.maxPublishers is 2/,
+    /publishers of the vhost on this node: 2, and limits\.maxPublishers is 2/,
   );
   await gate.publish(key('c', 'other'), session(), never);
   // Who comes for a stream that has a publisher takes its place or is refused by the gate behind.
@@ -87,9 +87,12 @@ test('viewers are taken up to the limits of their vhost and stream; other nodes 
   limits = { maxViewers: 3, maxViewersPerStream: 2 };
   const first = await gate.play(key('a'), session());
   await gate.play(key('a'), session());
-  await limited(gate.play(key('a'), session()), /has 2 viewers of the stream, and limits\.maxViewersPerStream is 2/);
+  await limited(
+    gate.play(key('a'), session()),
+    /viewers of the stream on this node: 2, and limits\.maxViewersPerStream is 2/,
+  );
   await gate.play(key('b'), session());
-  await limited(gate.play(key('b'), session()), /has 3 viewers of the vhost, and limits\.maxViewers is 3/);
+  await limited(gate.play(key('b'), session()), /viewers of the vhost on this node: 3, and limits\.maxViewers is 3/);
   for (let count = 0; count < 5; count++) await gate.play(key('a'), session(RELAY));
   first.close?.();
   first.close?.();
@@ -114,7 +117,7 @@ test('who is refused behind takes no place, and one who waits for an answer has 
 test('a limit that changes is in force for who comes next, and ends nobody', async () => {
   for (const name of ['a', 'b', 'c']) await gate.play(key(name), session());
   limits = { maxViewers: 1 };
-  await limited(gate.play(key('d'), session()), /has 3 viewers of the vhost, and limits\.maxViewers is 1/);
+  await limited(gate.play(key('d'), session()), /viewers of the vhost on this node: 3, and limits\.maxViewers is 1/);
   limits = { maxViewers: 4 };
   await gate.play(key('d'), session());
 });

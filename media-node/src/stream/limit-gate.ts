@@ -156,7 +156,7 @@ export class LimitGate implements Gate {
     const sessions = streams.get(id) ?? 0;
     // Who asks for a stream that has a publisher is refused for that, or takes its place.
     if (most !== undefined && sessions === 0 && streams.size >= most) {
-      throw this.#refusal('maxPublishers', `this node has ${streams.size} publishers of the vhost`, most);
+      throw this.#refusal('maxPublishers', `publishers of the vhost on this node: ${streams.size}`, most);
     }
     this.#publishers.set(key.vhost, streams);
     streams.set(id, sessions + 1);
@@ -173,11 +173,11 @@ export class LimitGate implements Gate {
     const id = streamKeyId(key);
     const [ofVhost, ofStream] = [this.#viewers.of(key.vhost), this.#streamViewers.of(id)];
     if (limits?.maxViewers !== undefined && ofVhost >= limits.maxViewers) {
-      throw this.#refusal('maxViewers', `this node has ${ofVhost} viewers of the vhost`, limits.maxViewers);
+      throw this.#refusal('maxViewers', `viewers of the vhost on this node: ${ofVhost}`, limits.maxViewers);
     }
     if (limits?.maxViewersPerStream !== undefined && ofStream >= limits.maxViewersPerStream) {
       const most = limits.maxViewersPerStream;
-      throw this.#refusal('maxViewersPerStream', `this node has ${ofStream} viewers of the stream`, most);
+      throw this.#refusal('maxViewersPerStream', `viewers of the stream on this node: ${ofStream}`, most);
     }
     this.#viewers.add(key.vhost, 1);
     this.#streamViewers.add(id, 1);

@@ -397,3 +397,12 @@ test('certificates are in the folder of both roles, and nowhere else', () => {
   assert.deepEqual(holders.map(({ metadata }) => metadata.name).sort(), ['live-edge-config', 'live-origin-config']);
   for (const holder of holders) assert.deepEqual(JSON.parse(secretText(holder as SecretObject, 'tls.json') ?? ''), tls);
 });
+
+test('a port below 1024 is opened to pods without rights, and nothing else changes', () => {
+  const sysctls = (spec: string) => podOf(spec, 'live-edge').spec.securityContext.sysctls;
+  assert.equal(sysctls('{}'), undefined);
+  assert.equal(sysctls('{protocols: {http: {port: 1024}}}'), undefined);
+  assert.deepEqual(sysctls('{protocols: {http: {port: 80}, rtmps: {port: 79}}}'), [
+    { name: 'net.ipv4.ip_unprivileged_port_start', value: '80' },
+  ]);
+});

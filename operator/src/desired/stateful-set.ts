@@ -28,6 +28,7 @@ const OWN_PREFIX = 'LIVECLUSTER_';
 const CONFIG_DIR = '/etc/livecluster';
 /** As the Containerfile lays the image out. */
 const COMMAND = ['node', 'media-node/src/main.ts'];
+const FIRST_UNPRIVILEGED_PORT = 1024;
 const DEFAULT_REQUESTS = { cpu: '250m', memory: '256Mi' };
 /**
  * Share of the memory limit that V8's old space may take. Frames are Buffers, which lie outside of it; without a bound
@@ -63,7 +64,7 @@ function podTemplate(cluster: Cluster, role: Role, operator: OperatorSettings): 
     serviceAccountName: names.mediaAccount(name),
     automountServiceAccountToken: false,
     enableServiceLinks: false,
-    securityContext: POD_SECURITY_CONTEXT,
+    securityContext: { ...POD_SECURITY_CONTEXT, ...lowPorts(cluster) },
     // A drain must not be cut short: SIGTERM begins it and the pod may take this long.
     terminationGracePeriodSeconds: Math.ceil(durationMs(drain.max) / 1000),
     ...(image.pullSecrets ? { imagePullSecrets: image.pullSecrets } : {}),
@@ -85,6 +86,13 @@ function podTemplate(cluster: Cluster, role: Role, operator: OperatorSettings): 
     },
     spec,
   };
+}
+
+/** A port below 1024 needs a right that these pods don't have, or this safe sysctl; set only where it is needed. */
+function lowPorts(cluster: Cluster): Record<string, unknown> {
+  const lowest = Math.min(...Object.values(portsOf(cluster.spec)));
+  if (lowest >= FIRST_UNPRIVILEGED_PORT) return {};
+  return { sysctls: [{ name: 'net.ipv4.ip_unprivileged_port_start', value: String(lowest) }] };
 }
 
 /** Pods of a role spread over nodes as far as there are nodes, unless the LiveCluster says where they go. */

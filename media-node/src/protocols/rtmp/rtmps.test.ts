@@ -92,7 +92,11 @@ describe('with a certificate', () => {
 
   test('TLS 1.3 and 1.2 are spoken, 1.1 is not', async () => {
     assert.equal((await secure()).getProtocol(), 'TLSv1.3');
-    assert.equal((await secure({ maxVersion: 'TLSv1.2' })).getProtocol(), 'TLSv1.2');
+    const older = await secure({ maxVersion: 'TLSv1.2' });
+    assert.equal(older.getProtocol(), 'TLSv1.2');
+    assert.match(older.getCipher().name, /^ECDHE-.*(GCM|POLY1305)/);
+    await assert.rejects(secure({ maxVersion: 'TLSv1.2', ciphers: 'ECDHE+AES:!AESGCM' }), 'no CBC');
+    await until('its end', () => ended(rtmps, 'tls') === 2);
     const before = ended(rtmps, 'tls');
     const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' } as const;
     await assert.rejects(secure(old));
