@@ -9,8 +9,11 @@ set -eu
 
 packages_of() {
   case $1 in
-    # The encoder, the players, the Redis and the maker of certificates of the tests.
-    test) echo ffmpeg redis-server openssl ;;
+    # The encoders, the players, the Redis and the maker of certificates of the tests.
+    test)
+      echo ffmpeg redis-server openssl rtmpdump gstreamer1.0-tools gstreamer1.0-plugins-good \
+        gstreamer1.0-plugins-bad vlc-bin vlc-plugin-base
+      ;;
     # The Kubernetes of the end-to-end test: container runtime, pod network, kube-proxy's tools, image builds.
     e2e)
       echo ffmpeg redis-server containerd runc containernetworking-plugins nftables iptables conntrack iproute2 \
