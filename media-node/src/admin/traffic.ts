@@ -19,6 +19,9 @@ export interface TrafficOptions {
   readonly now?: () => number;
 }
 
+/** Sessions read in one turn of the event loop: some hundred microseconds. */
+const SESSIONS_A_TURN = 250;
+
 /** Sums over streams, those that are gone included. */
 interface Total {
   recvBytes: number;
@@ -40,12 +43,13 @@ export class Traffic {
   readonly #vhosts = new Map<string, Total>();
   readonly #node: Total;
   readonly #timer: NodeJS.Timeout;
+  #isSampling = false;
 
   constructor(options: TrafficOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#node = { recvBytes: 0, sendBytes: 0, window: new RateWindow(this.#now()) };
-    this.#timer = setInterval(() => this.sample(), SAMPLE_MS);
+    this.#timer = setInterval(() => this.#sampleInTurns(), SAMPLE_MS);
     this.#timer.unref();
   }
 
@@ -54,10 +58,28 @@ export class Traffic {
     clearInterval(this.#timer);
   }
 
-  /** Sets a mark for everything; the timer calls it. */
+  /** Sets a mark for everything. */
   sample(): void {
+    const steps = this.#steps();
+    while (steps.next().done !== true);
+  }
+
+  /** The same in small pieces, with the event loop's other work between them. */
+  #sampleInTurns(): void {
+    if (this.#isSampling) return;
+    this.#isSampling = true;
+    const steps = this.#steps();
+    const step = (): void => {
+      if (steps.next().done !== true) setImmediate(step);
+      else this.#isSampling = false;
+    };
+    step();
+  }
+
+  *#steps(): Generator<void, void> {
     const nowMs = this.#now();
     const present = new Set<string>();
+    let work = 0;
     for (const stream of this.#options.streams()) {
       const { bytesIn, bytesOut } = this.#take(stream);
       this.#window(stream, stream.publishedAtMs ?? nowMs).mark(nowMs, bytesIn, bytesOut);
@@ -68,11 +90,13 @@ export class Traffic {
       }
       for (const playback of stream.playbacks()) {
         present.add(playback.player.id);
-        this.#window(playback, playback.startedAtMs).mark(nowMs, 0, playback.stats().bytesOut);
+        this.#window(playback, playback.startedAtMs).mark(this.#now(), 0, playback.stats().bytesOut);
+        if (++work % SESSIONS_A_TURN === 0) yield;
       }
+      if (++work % SESSIONS_A_TURN === 0) yield;
     }
     for (const total of [this.#node, ...this.#vhosts.values()]) {
-      total.window.mark(nowMs, total.recvBytes, total.sendBytes);
+      total.window.mark(this.#now(), total.recvBytes, total.sendBytes);
     }
     this.#options.onSessions?.(present);
   }
