@@ -5,7 +5,7 @@ SHELL := /bin/bash
 NODE := node_modules/.bin/node
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help run test unit checks gen format manifests e2e cluster-up cluster-down image bench soak clean
+.PHONY: help run test unit fuzz checks gen format manifests e2e cluster-up cluster-down image bench soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,11 @@ test: ## Run everything: checks, unit tests, manifests, a real Kubernetes end to
 unit: deps ## Run the unit tests; ONLY=path narrows
 	@scripts/system-packages.sh test
 	@exec $(NODE) scripts/test.ts unit $(ONLY)
+
+fuzz: deps ## Mutated captures through every parser and whole RTMP sessions, about a minute; FUZZ_RUNS=n, FUZZ_SEED=n
+	@export FUZZ_RUNS=$${FUZZ_RUNS:-80000} FUZZ_SEED=$${FUZZ_SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}; \
+	echo "FUZZ_RUNS=$$FUZZ_RUNS FUZZ_SEED=$$FUZZ_SEED"; \
+	exec $(NODE) --test --test-reporter=spec media-node/src/formats/fuzz.test.ts media-node/src/protocols/rtmp/fuzz.test.ts
 
 checks: deps ## Types, lint, format, generated files
 	@exec $(NODE) scripts/test.ts checks

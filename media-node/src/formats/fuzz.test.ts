@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FormatError } from '../lib/format-error.ts';
+import { makeAudioTrack, makeVideoTrack } from '../media/codecs/make-track.ts';
 import type { MediaSink } from '../media/media-sink.ts';
 import { StreamClock } from '../media/stream-clock.ts';
 import { decodeAmf0, encodeAmf0 } from './amf0.ts';
@@ -19,68 +20,14 @@ import {
   RTMP_USER_CONTROL,
   type RtmpMessage,
 } from './rtmp-message.ts';
-import { readCorpus, readHexFile } from './testing.ts';
+import { fuzzSettings, mutate, pieces, random, readCorpus, readHexFile } from './testing.ts';
 
 /*
  * Mutated captures through every parser: the input is read or refused with a FormatError, and nothing else happens.
  * FUZZ_RUNS sets how many mutations a target gets (2000), FUZZ_SEED where they begin; a failure prints the seed that
  * repeats it with FUZZ_RUNS=1. What it finds goes into corpus/.
  */
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 2000);
-const FIRST_SEED = Number(process.env['FUZZ_SEED'] ?? 1);
-
-/** mulberry32: small, seeded, good enough to choose bytes by. */
-function random(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
-const TELLING = [0, 1, 2, 3, 0x7f, 0x80, 0xff];
-
-/** Changes, removes, repeats and inserts a few bytes, and swaps in parts of another capture. */
-function mutate(original: Buffer, other: Buffer, below: (n: number) => number): Buffer {
-  let bytes = Buffer.from(original);
-  for (let changes = 1 + below(6); changes > 0; changes--) {
-    // Beginnings hold the headers: half of the changes fall there.
-    const at = below(2) === 0 ? below(bytes.length + 1) : below(Math.min(bytes.length, 64) + 1);
-    const length = Math.min(1 + below(16), bytes.length - at);
-    const before = bytes.subarray(0, at);
-    const part = bytes.subarray(at, at + length);
-    const after = bytes.subarray(at + length);
-    const otherAt = below(other.length);
-    switch (below(6)) {
-      case 0:
-        if (at < bytes.length) bytes[at]! ^= 1 << below(8);
-        break;
-      case 1:
-        if (at < bytes.length) bytes[at] = TELLING[below(TELLING.length)]!;
-        break;
-      case 2:
-        bytes = Buffer.concat([before, after]);
-        break;
-      case 3:
-        bytes = Buffer.concat([before, part, part, after]);
-        break;
-      case 4:
-        bytes = Buffer.concat([before, other.subarray(otherAt, otherAt + 1 + below(64)), after]);
-        break;
-      default:
-        bytes = Buffer.from(bytes.subarray(0, at));
-        break;
-    }
-  }
-  return bytes;
-}
-
-function pieces(bytes: Buffer, below: (n: number) => number): Buffer[] {
-  const cut = below(bytes.length + 1);
-  return [bytes.subarray(0, cut), bytes.subarray(cut)];
-}
+const { runs: RUNS, firstSeed: FIRST_SEED } = fuzzSettings(2_000);
 
 class Checks implements MediaSink {
   readonly times = { audio: -1, video: -1 };
@@ -167,6 +114,26 @@ const FRAMES = [
   Buffer.from('08914f707573aabb', 'hex'),
 ];
 
+const CODECS = [
+  ['video', 'h264'],
+  ['video', 'hevc'],
+  ['video', 'av1'],
+  ['video', 'vp9'],
+  ['audio', 'aac'],
+  ['audio', 'opus'],
+  ['audio', 'flac'],
+] as const;
+const CONFIGURATIONS = [
+  `00${AVCC}`,
+  // HEVC Main, level 3.1, its arrays left empty; AV1 Main; VP9; AAC-LC; OpusHead; STREAMINFO behind `fLaC`
+  '01010160000000900000000000 5df000fcfdf8f800000f00',
+  '0281000c000a0b00000004 3cffbc02400000',
+  '03000a820101010000',
+  '041210',
+  '054f707573486561640102380180bb0000000000',
+  '06664c6143000000221000100000000000000000bb80 02f000000000 00000000000000000000000000000000',
+].map((text) => Buffer.from(text.replaceAll(' ', ''), 'hex'));
+
 const targets: readonly (readonly [
   string,
   readonly Buffer[],
@@ -184,6 +151,18 @@ const targets: readonly (readonly [
       const demuxer = new FlvDemuxer(sink, new StreamClock(), sink.nextId);
       for (const config of CONFIGS) demuxer.push(config[0]!, 0, config.subarray(1));
       demuxer.push([8, 9, 18][(bytes[0] ?? 0) % 3]!, 0, bytes.subarray(1));
+    },
+  ],
+  [
+    'decoder configurations',
+    // The codec's place in CODECS, then the record.
+    CONFIGURATIONS,
+    (bytes) => {
+      const [kind, codec] = CODECS[(bytes[0] ?? 0) % CODECS.length]!;
+      const track =
+        kind === 'video' ? makeVideoTrack(1, codec, bytes.subarray(1)) : makeAudioTrack(1, codec, bytes.subarray(1));
+      if (track.kind === 'video') assert.ok(track.width >= 0 && track.height >= 0);
+      else assert.ok(track.sampleRate >= 0 && track.channels >= 0);
     },
   ],
   [

@@ -46,3 +46,65 @@ export function readCorpus(file: string): BrokenInput[] {
 export function readHexFile(file: string): Buffer {
   return unhex(readFileSync(new URL(`corpus/${file}.txt`, import.meta.url), 'utf8'));
 }
+
+/** How many mutations a fuzz target gets, and the seed of the first: FUZZ_RUNS, FUZZ_SEED. */
+export function fuzzSettings(defaultRuns: number): { readonly runs: number; readonly firstSeed: number } {
+  return {
+    runs: Number(process.env['FUZZ_RUNS'] ?? defaultRuns),
+    firstSeed: Number(process.env['FUZZ_SEED'] ?? 1),
+  };
+}
+
+/** mulberry32: small, seeded, good enough to choose bytes by. */
+export function random(seed: number): (below: number) => number {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) % below;
+  };
+}
+
+const TELLING = [0, 1, 2, 3, 0x7f, 0x80, 0xff];
+
+/** Changes, removes, repeats and inserts a few bytes, and swaps in parts of another capture. */
+export function mutate(original: Buffer, other: Buffer, below: (n: number) => number): Buffer {
+  let bytes = Buffer.from(original);
+  for (let changes = 1 + below(6); changes > 0; changes--) {
+    // Beginnings hold the headers: half of the changes fall there.
+    const at = below(2) === 0 ? below(bytes.length + 1) : below(Math.min(bytes.length, 64) + 1);
+    const length = Math.min(1 + below(16), bytes.length - at);
+    const before = bytes.subarray(0, at);
+    const part = bytes.subarray(at, at + length);
+    const after = bytes.subarray(at + length);
+    const otherAt = below(other.length);
+    switch (below(6)) {
+      case 0:
+        if (at < bytes.length) bytes[at]! ^= 1 << below(8);
+        break;
+      case 1:
+        if (at < bytes.length) bytes[at] = TELLING[below(TELLING.length)]!;
+        break;
+      case 2:
+        bytes = Buffer.concat([before, after]);
+        break;
+      case 3:
+        bytes = Buffer.concat([before, part, part, after]);
+        break;
+      case 4:
+        bytes = Buffer.concat([before, other.subarray(otherAt, otherAt + 1 + below(64)), after]);
+        break;
+      default:
+        bytes = Buffer.from(bytes.subarray(0, at));
+        break;
+    }
+  }
+  return bytes;
+}
+
+/** The bytes in two, cut anywhere. */
+export function pieces(bytes: Buffer, below: (n: number) => number): Buffer[] {
+  const cut = below(bytes.length + 1);
+  return [bytes.subarray(0, cut), bytes.subarray(cut)];
+}
