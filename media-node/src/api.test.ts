@@ -116,7 +116,7 @@ test(
     for (let isDone = false; !isDone;) isDone = (await reader?.read())?.done ?? true;
     while ((await list(edge, 'clients')).length > 0) await delay(10);
 
-    const summaries = await (await fetch(`http://${HOST}:${origin.http}/api/v1/summaries`)).json();
+    const summaries = await (await fetch(`http://${HOST}:${origin.api}/api/v1/summaries`)).json();
     const { data } = summaries as { data: { self: Item; system: Record<string, number> } };
     assert.equal(data.self['pid'], process.pid);
     assert.ok((data.system['srs_recv_bytes'] ?? 0) > 0 && (data.system['conn_srs'] ?? 0) >= 2);

@@ -254,6 +254,10 @@ test(
       const versions = (await (await fetch(`${base}/api/v1/versions`)).json()) as { code: number };
       assert.equal(versions.code, 0);
     }
+    for (const name of ['streams', 'clients', 'clients/any', 'vhosts', 'summaries']) {
+      const { status } = await fetch(`http://${HOST}:${ports.http}/api/v1/${name}`);
+      assert.equal(status, 404, `${name} is no business of viewers`);
+    }
     assert.match(await (await fetch(`http://${HOST}:${ports.http}/`)).text(), /<title>livecluster player/);
     assert.equal((await fetch(`http://${HOST}:${ports.http}/no/such/thing`)).status, 404);
     assert.equal((await fetch(`http://${HOST}:${ports.http}/metrics`)).status, 404, 'the admin port is another');

@@ -360,7 +360,10 @@ class WiredNode implements MediaNode {
     for (const path of PLAYER_PATHS) {
       this.#http.route('GET', path, ({ raw }, response) => page.serve(path, raw, response));
     }
-    this.#http.route('*', '/api/*', ({ raw }, response) => api.handle(raw, response));
+    // Viewers reach this port: what tells of streams and clients, or ends them, is on the API's own port alone.
+    for (const path of ['/api/v1/versions', '/api/v1/versions/']) {
+      this.#http.route('*', path, ({ raw }, response) => api.handle(raw, response));
+    }
     const flv = new HttpFlv({ gate, log: this.#log.child({ protocol: 'flv' }) });
     this.#http.fallback((request, response) => flv.handle(request, response));
   }
