@@ -6,12 +6,13 @@ import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { makeCertificate } from '#contract/testing/certificate.ts';
+import { RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { ConnectionLimit } from '../../lib/connection-limit.ts';
 import { TlsIdentity } from '../../lib/tls-identity.ts';
 import type { Tool } from '../testing/ffmpeg.ts';
 import { probePackets, publishTestPicture } from '../testing/ffmpeg.ts';
 import { MemoryGate } from '../testing/memory-gate.ts';
-import { RtmpPeer } from '../testing/rtmp-peer.ts';
+import { AVC_FRAME, RtmpPeer } from '../testing/rtmp-peer.ts';
 import { until } from '../testing/until.ts';
 import { RtmpServer } from './server.ts';
 
@@ -147,6 +148,27 @@ describe('with a certificate', () => {
     encoder.sendMedia(40);
     await until('frames after it', () => stream.stats().framesIn > before);
     assert.equal(encoder.isClosed, false);
+  });
+
+  test('a viewer that never reads is skipped with a bound on what waits for it, and costs the others nothing', async () => {
+    const encoder = await RtmpPeer.connected(port, 'live', {}, await secure());
+    await encoder.publish('large');
+    encoder.sendMedia();
+    const [reading, stalled] = await Promise.all(
+      [1, 2].map(async () => RtmpPeer.connected(port, 'live', {}, await secure())),
+    );
+    await Promise.all([reading?.play('large'), stalled?.play('large')]);
+    stalled?.socket.pause();
+    const large = Buffer.concat([AVC_FRAME.subarray(0, 5), Buffer.of(0, 3, 0xd4, 0), Buffer.alloc(251_904, 0x41)]);
+    const stream = gate.registry.get({ vhost: '__defaultVhost__', app: 'live', stream: 'large' });
+    for (let count = 1; count <= 120; count++) {
+      encoder.send(RTMP_VIDEO, large, count * 40);
+      await until('the frame', () => reading?.media().at(-1)?.timestampMs === count * 40);
+      reading?.messages.splice(0, reading.messages.length - 1);
+    }
+    assert.equal(stream?.stats().skips, 1);
+    const waiting = stream?.playbacks().map(({ player }) => player.writableLength) ?? [];
+    assert.ok(Math.max(...waiting) < 20 * 1024 * 1024, waiting.join());
   });
 
   test('a connection over the limit is told so inside TLS', async () => {
