@@ -31,6 +31,14 @@ export const METRIC_LABELS = {
   ],
   /** Fields of a Vhost's `limits`. */
   limit: ['maxPublishers', 'maxViewers', 'maxViewersPerStream', 'maxIngestKbps'],
+  /** Why something that an encoder sent is not carried on. */
+  reason: [
+    'codec', // no player here knows it
+    'track', // beside the first of its kind in E-RTMP's multitrack
+    'empty-config', // a sequence header with nothing in it
+    'no-config', // a frame before its sequence header
+    'data', // a data message other than onMetaData
+  ],
   /** Class of an HTTP answer. */
   status: ['2xx', '3xx', '4xx', '5xx'],
   /** Of the event loop's delay, of players' queues, of streams' GOPs and skews; `1` is the longest. */
@@ -149,6 +157,12 @@ export const METRICS = {
     type: 'counter',
     help: 'Frames taken from encoders and other nodes.',
     labels: [],
+  },
+  mediaIgnored: {
+    name: 'livecluster_rtmp_media_ignored_total',
+    type: 'counter',
+    help: 'What encoders sent over RTMP and is not carried on: messages, or tracks of a message.',
+    labels: ['reason'],
   },
   droppedFrames: {
     name: 'livecluster_dropped_frames_total',

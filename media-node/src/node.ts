@@ -278,6 +278,8 @@ class WiredNode implements MediaNode {
     if (this.#state !== 'closed') this.#state = 'draining';
     this.#side?.drain();
     this.#log.info({ sessions: this.#sessions(), mostMs }, 'drain begins');
+    this.#rtmp.requestReconnect();
+    this.#rtmps.requestReconnect();
     const { promise, resolve } = Promise.withResolvers<void>();
     const drain = { promise, endMs };
     this.#drain = drain;
@@ -377,6 +379,7 @@ class WiredNode implements MediaNode {
     yield { metric: 'draining', value: this.#state === 'draining' ? 1 : 0 };
     const http = this.#http.stats();
     const ends = new Map<string, number>();
+    const ignored = new Map<string, number>();
     let httpNow = this.#limit.used;
     for (const [protocol, server] of [
       ['rtmp', this.#rtmp],
@@ -387,6 +390,8 @@ class WiredNode implements MediaNode {
       yield { metric: 'connections', labels: { protocol }, value: server.sessions.size };
       yield { metric: 'connectionsAccepted', labels: { protocol }, value: stats.accepted };
       for (const [code, count] of stats.ends) ends.set(code, (ends.get(code) ?? 0) + count);
+      for (const [reason, count] of Object.entries(stats.ignored))
+        ignored.set(reason, (ignored.get(reason) ?? 0) + count);
     }
     yield { metric: 'connections', labels: { protocol: 'http' }, value: Math.max(0, httpNow) };
     yield { metric: 'connectionsAccepted', labels: { protocol: 'http' }, value: http.accepted };
@@ -395,6 +400,7 @@ class WiredNode implements MediaNode {
       yield { metric: 'limitsReached', labels: { limit }, value };
     }
     for (const [code, value] of ends) yield { metric: 'rtmpConnectionsEnded', labels: { code }, value };
+    for (const [reason, value] of ignored) yield { metric: 'mediaIgnored', labels: { reason }, value };
     const { validUntilMs } = this.#tls;
     if (validUntilMs !== undefined) yield { metric: 'certificateNotAfter', value: validUntilMs / 1_000 };
     const byClass = new Map<string, number>();

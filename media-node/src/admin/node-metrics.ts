@@ -78,6 +78,7 @@ export class NodeMetrics {
     for (const protocol of ['rtmp', 'rtmps', 'http']) this.#counter('connectionsAccepted').inc({ protocol }, 0);
     for (const limit of METRIC_LABELS.limit) this.#counter('limitsReached').inc({ limit }, 0);
     for (const code of METRIC_LABELS.code) this.#counter('rtmpConnectionsEnded').inc({ code }, 0);
+    for (const reason of METRIC_LABELS.reason) this.#counter('mediaIgnored').inc({ reason }, 0);
     for (const status of METRIC_LABELS.status) this.#counter('httpResponses').inc({ status }, 0);
     if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
     this.#lag.enable();

@@ -6,7 +6,8 @@ import type { StreamClock } from '../media/stream-clock.ts';
 import type { AudioTrack, VideoTrack } from '../media/track.ts';
 import { Amf0Decoder, isAmfObject } from './amf0.ts';
 import { FLV_TAG_AUDIO, FLV_TAG_SCRIPT, FLV_TAG_VIDEO } from './flv-file.ts';
-import { TagBody, parseAudioBody, parseVideoBody } from './flv-tag-body.ts';
+import type { IgnoredCounts, IgnoredKind } from './flv-tag-body.ts';
+import { TagBody, noIgnored, parseAudioBody, parseVideoBody } from './flv-tag-body.ts';
 import { amf0Part } from './rtmp-command.ts';
 import { RTMP_DATA_AMF3 } from './rtmp-message.ts';
 
@@ -25,18 +26,19 @@ export class FlvDemuxer {
   readonly #ignored = new Set<string>();
   #video: VideoTrack | undefined;
   #audio: AudioTrack | undefined;
-  #droppedFrames = 0;
+  readonly #counts: IgnoredCounts;
 
-  /** `nextTrackId` gives a stream's next track id. */
-  constructor(sink: MediaSink, clock: StreamClock, nextTrackId: () => number) {
+  /** `nextTrackId` gives a stream's next track id; `counts` may be shared by several demuxers. */
+  constructor(sink: MediaSink, clock: StreamClock, nextTrackId: () => number, counts: IgnoredCounts = noIgnored()) {
     this.#sink = sink;
     this.#clock = clock;
     this.#nextTrackId = nextTrackId;
+    this.#counts = counts;
   }
 
-  /** Frames dropped for want of a configuration. */
-  get droppedFrames(): number {
-    return this.#droppedFrames;
+  /** What was not carried on. */
+  get ignored(): Readonly<IgnoredCounts> {
+    return this.#counts;
   }
 
   /**
@@ -62,11 +64,12 @@ export class FlvDemuxer {
   #pushVideo(timestampMs: number, payload: Buffer): void {
     const body = this.#body;
     parseVideoBody(payload, body);
+    if (body.otherTracks > 0) this.#ignore('tracks beside the first of their kind', 'track', body.otherTracks);
     switch (body.kind) {
       case 'frame': {
         const track = this.#video;
         if (track === undefined || track.codec !== body.videoCodec) {
-          this.#droppedFrames += 1;
+          this.#counts['no-config'] += 1;
           return;
         }
         const dtsMs = this.#clock.dtsMs('video', timestampMs);
@@ -87,7 +90,7 @@ export class FlvDemuxer {
         break;
       }
       case 'unknown':
-        this.#ignore(body.ignored);
+        this.#ignore(body.ignored, body.ignoredKind);
         break;
       case 'nothing':
         break;
@@ -97,12 +100,13 @@ export class FlvDemuxer {
   #pushAudio(timestampMs: number, payload: Buffer): void {
     const body = this.#body;
     parseAudioBody(payload, body);
+    if (body.otherTracks > 0) this.#ignore('tracks beside the first of their kind', 'track', body.otherTracks);
     switch (body.kind) {
       case 'frame': {
         const data = payload.subarray(body.start, body.end);
         const track = this.#audioTrackFor(body, data);
         if (track === undefined) {
-          this.#droppedFrames += 1;
+          this.#counts['no-config'] += 1;
           return;
         }
         const dtsMs = this.#clock.dtsMs('audio', timestampMs);
@@ -120,7 +124,7 @@ export class FlvDemuxer {
         break;
       }
       case 'unknown':
-        this.#ignore(body.ignored);
+        this.#ignore(body.ignored, body.ignoredKind);
         break;
       case 'nothing':
         break;
@@ -150,10 +154,11 @@ export class FlvDemuxer {
     if (name === '@setDataFrame' && decoder.bytesLeft > 0) name = decoder.value();
     const value = name === 'onMetaData' && decoder.bytesLeft > 0 ? decoder.value() : undefined;
     if (isAmfObject(value)) this.#sink.onMetadata(value);
-    else this.#ignore('data message other than onMetaData');
+    else this.#ignore('data message other than onMetaData', 'data');
   }
 
-  #ignore(reason: string): void {
+  #ignore(reason: string, kind: IgnoredKind, count = 1): void {
+    this.#counts[kind] += count;
     if (this.#ignored.has(reason)) return;
     this.#ignored.add(reason);
     this.#sink.onIgnored(reason);

@@ -197,7 +197,7 @@ for (const [name, type, config, frame, [codec, data]] of starts) {
       media.frames.map((f) => [f.track.codec, f.data.toString('hex')]),
       [[codec, data]],
     );
-    assert.equal(media.demuxer.droppedFrames, 0);
+    assert.equal(media.demuxer.ignored['no-config'], 0);
   });
 }
 
@@ -250,7 +250,7 @@ test('frames before a configuration, or of another codec than it, are dropped an
     .push(VIDEO, 0, `17 00 000000 ${AVCC}`)
     .push(VIDEO, 0, '1c 01 000000 aa');
   assert.equal(media.frames.length, 0);
-  assert.equal(media.demuxer.droppedFrames, 3);
+  assert.equal(media.demuxer.ignored['no-config'], 3);
 });
 
 test('what is lawful and no media is passed over', () => {
@@ -260,15 +260,26 @@ test('what is lawful and no media is passed over', () => {
     .push(VIDEO, 0, '57 00') // a seek command
     .push(VIDEO, 0, 'd0 00') // the same, E-RTMP
     .push(VIDEO, 0, '17 02 000000') // end of sequence
-    .push(VIDEO, 0, '17 00 000000') // an empty configuration
     .push(VIDEO, 0, '17 01 000000') // an empty frame
     .push(VIDEO, 0, '94 61766331 02') // E-RTMP metadata
-    .push(VIDEO, 0, '96 03 61766331 01 aabb') // multitrack without track 0
     .push(AUDIO, 0, 'af 01')
     .push(AUDIO, 0, '94 4f707573 00')
     .push(4, 0, '0000')
     .push(DATA, 0, '');
   assert.deepEqual(media.found, []);
+});
+
+test('empty sequence headers and further tracks are named once and counted', () => {
+  const media = new Collector()
+    .push(VIDEO, 0, '17 00 000000')
+    .push(VIDEO, 0, '90 68766331')
+    .push(AUDIO, 0, 'af 00')
+    .push(VIDEO, 0, '96 03 61766331 01 aabb') // one track, which is not the first
+    .push(VIDEO, 0, '96 13 61766331 01 000001 aa 02 000001 bb')
+    .push(AUDIO, 0, '95 01 4f707573 05 aabb');
+  assert.deepEqual(media.frames, []);
+  assert.deepEqual(media.ignored, ['empty sequence header', 'tracks beside the first of their kind']);
+  assert.deepEqual(media.demuxer.ignored, { codec: 0, track: 4, 'empty-config': 3, 'no-config': 0, data: 0 });
 });
 
 test('codecs that are not carried on are named once', () => {

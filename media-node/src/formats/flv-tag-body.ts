@@ -33,6 +33,21 @@ import {
   VIDEO_OF_FOURCC,
 } from './flv-codecs.ts';
 
+/** Kinds of what is not carried on; metrics count by them, so the set stays small and fixed. */
+export type IgnoredKind =
+  | 'codec' // a codec that no player of ours knows
+  | 'track' // a track of E-RTMP's multitrack beside the one with id 0
+  | 'empty-config' // a sequence header with nothing in it
+  | 'no-config' // a frame before its track's configuration
+  | 'data'; // a data message other than onMetaData
+
+/** Counts of what was not carried on; grow only. */
+export type IgnoredCounts = Record<IgnoredKind, number>;
+
+export function noIgnored(): IgnoredCounts {
+  return { codec: 0, track: 0, 'empty-config': 0, 'no-config': 0, data: 0 };
+}
+
 /** What a tag body carries. */
 export type BodyKind =
   | 'config' // a decoder configuration
@@ -58,18 +73,23 @@ export class TagBody {
   sampleRate = 0;
   channels = 0;
   ignored = '';
+  ignoredKind: IgnoredKind = 'codec';
+  /** Tracks in the body beside the one that is taken. */
+  otherTracks = 0;
 }
 
 function set(body: TagBody, kind: BodyKind, start: number, end: number): void {
   // An encoder with nothing to say sends a header alone.
   body.kind = start < end ? kind : 'nothing';
+  if (start >= end && kind === 'config') ignore(body, 'empty sequence header', 'empty-config');
   body.start = start;
   body.end = end;
 }
 
-function ignore(body: TagBody, why: string): void {
+function ignore(body: TagBody, why: string, kind: IgnoredKind): void {
   body.kind = 'unknown';
   body.ignored = why;
+  body.ignoredKind = kind;
 }
 
 const FLV_VIDEO_NAMES = ['', 'JPEG', 'Sorenson H.263', 'Screen video', 'VP6', 'VP6 with alpha', 'Screen video 2'];
@@ -77,6 +97,7 @@ const FLV_VIDEO_NAMES = ['', 'JPEG', 'Sorenson H.263', 'Screen video', 'VP6', 'V
 /** Reads a video tag body. FLV 10.1 §E.4.3, E-RTMP v2. Throws FormatError 'flv'. */
 export function parseVideoBody(payload: Buffer, body: TagBody): void {
   body.kind = 'nothing';
+  body.otherTracks = 0;
   if (payload.length === 0) return;
   const first = payload[0]!;
   if ((first & EX_VIDEO_HEADER) !== 0) {
@@ -88,7 +109,7 @@ export function parseVideoBody(payload: Buffer, body: TagBody): void {
   body.isKey = frameType === FLV_FRAME_KEY;
   if (frameType === FLV_FRAME_COMMAND) return;
   if (codec !== FLV_CODEC_AVC && codec !== FLV_CODEC_HEVC) {
-    ignore(body, `video codec ${FLV_VIDEO_NAMES[codec] || `id ${codec}`}`);
+    ignore(body, `video codec ${FLV_VIDEO_NAMES[codec] || `id ${codec}`}`, 'codec');
     return;
   }
   body.videoCodec = codec === FLV_CODEC_AVC ? 'h264' : 'hevc';
@@ -102,11 +123,11 @@ export function parseVideoBody(payload: Buffer, body: TagBody): void {
 function parseExVideo(payload: Buffer, body: TagBody): void {
   body.isKey = ((payload[0]! >> 4) & 7) === FLV_FRAME_KEY;
   body.compositionMs = 0;
-  const ex = readExHeader(payload, EX_VIDEO_MULTITRACK, 'video');
+  const ex = readExHeader(payload, EX_VIDEO_MULTITRACK, 'video', body);
   if (ex === undefined) return;
   const codec = VIDEO_OF_FOURCC.get(ex.fourCc);
   if (codec === undefined) {
-    ignore(body, 'video codec of an unknown FourCC');
+    ignore(body, 'video codec of an unknown FourCC', 'codec');
     return;
   }
   body.videoCodec = codec;
@@ -129,6 +150,7 @@ const FLV_SOUND_RATES = [5512, 11025, 22050, 44100];
 /** Reads an audio tag body. FLV 10.1 §E.4.2, E-RTMP v2. Throws FormatError 'flv'. */
 export function parseAudioBody(payload: Buffer, body: TagBody): void {
   body.kind = 'nothing';
+  body.otherTracks = 0;
   body.isKey = true;
   body.compositionMs = 0;
   if (payload.length === 0) return;
@@ -164,7 +186,7 @@ export function parseAudioBody(payload: Buffer, body: TagBody): void {
       parseExAudio(payload, body);
       return;
     default:
-      ignore(body, `audio codec ${FLV_SOUND_NAMES[format] ?? `id ${format}`}`);
+      ignore(body, `audio codec ${FLV_SOUND_NAMES[format] ?? `id ${format}`}`, 'codec');
       return;
   }
   set(body, 'frame', 1, payload.length);
@@ -173,11 +195,11 @@ export function parseAudioBody(payload: Buffer, body: TagBody): void {
 function parseExAudio(payload: Buffer, body: TagBody): void {
   body.sampleRate = 0;
   body.channels = 0;
-  const ex = readExHeader(payload, EX_AUDIO_MULTITRACK, 'audio');
+  const ex = readExHeader(payload, EX_AUDIO_MULTITRACK, 'audio', body);
   if (ex === undefined) return;
   const codec = AUDIO_OF_FOURCC.get(ex.fourCc);
   if (codec === undefined) {
-    ignore(body, 'audio codec of an unknown FourCC');
+    ignore(body, 'audio codec of an unknown FourCC', 'codec');
     return;
   }
   body.audioCodec = codec;
@@ -193,10 +215,11 @@ interface ExHeader {
 }
 
 /**
- * Reads E-RTMP's extended header, alike for audio and video: ModEx packets (passed over), the multitrack wrapper (the
- * track with id 0 is taken), FourCC. Undefined where nothing of use follows: other tracks, a video command.
+ * Reads E-RTMP's extended header, alike for audio and video: ModEx packets (passed over: the one kind there is adds
+ * nanoseconds to times that we keep in milliseconds), the multitrack wrapper (the track with id 0 is taken, the others
+ * are counted), FourCC. Undefined where nothing of use follows: other tracks, a video command.
  */
-function readExHeader(payload: Buffer, multitrackType: number, what: string): ExHeader | undefined {
+function readExHeader(payload: Buffer, multitrackType: number, what: string, body: TagBody): ExHeader | undefined {
   let packetType = payload[0]! & 15;
   let offset = 1;
   while (packetType === EX_MOD_EX) {
@@ -228,6 +251,7 @@ function readExHeader(payload: Buffer, multitrackType: number, what: string): Ex
     fourCc = readU32(payload, offset);
     offset += 4;
   }
+  let taken: ExHeader | undefined;
   while (offset < payload.length) {
     if (arrangement === EX_MANY_TRACKS_MANY_CODECS) {
       need(payload, offset + 4, what);
@@ -244,10 +268,11 @@ function readExHeader(payload: Buffer, multitrackType: number, what: string): Ex
       offset += 3;
       need(payload, end, what);
     }
-    if (trackId === 0) return { packetType, fourCc, start: offset, end };
+    if (trackId === 0 && taken === undefined) taken = { packetType, fourCc, start: offset, end };
+    else body.otherTracks += 1;
     offset = end;
   }
-  return undefined;
+  return taken;
 }
 
 function need(payload: Buffer, length: number, what: string): void {

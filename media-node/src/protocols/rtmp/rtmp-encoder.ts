@@ -13,10 +13,13 @@ import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 export class RtmpEncoder implements FrameEncoder {
   readonly id: string;
   readonly #streamId: number;
+  readonly #only: Track['kind'] | 'none' | undefined;
 
-  constructor(streamId: number) {
-    this.id = `rtmp/${streamId}`;
+  /** `only`: for players that want one kind of media alone, or nothing but metadata. */
+  constructor(streamId: number, only?: Track['kind'] | 'none') {
+    this.id = only === undefined ? `rtmp/${streamId}` : `rtmp/${streamId}/${only}`;
     this.#streamId = streamId;
+    this.#only = only;
   }
 
   header(tracks: readonly Track[], metadata: Metadata | undefined, dtsMs: number): Buffer {
@@ -26,6 +29,7 @@ export class RtmpEncoder implements FrameEncoder {
   }
 
   config(track: Track, dtsMs: number): Buffer {
+    if (this.#leavesOut(track)) return EMPTY;
     const payload = flvSequenceHeader(track, dtsMs);
     return payload === undefined ? EMPTY : this.#encode(payload);
   }
@@ -36,7 +40,11 @@ export class RtmpEncoder implements FrameEncoder {
   }
 
   encode(frame: Frame): Buffer {
-    return this.#encode(flvFrame(frame));
+    return this.#leavesOut(frame.track) ? EMPTY : this.#encode(flvFrame(frame));
+  }
+
+  #leavesOut(track: Track): boolean {
+    return this.#only !== undefined && track.kind !== this.#only;
   }
 
   #encode(payload: FlvPayload): Buffer {

@@ -6,6 +6,24 @@ import { RtmpEncoder } from './rtmp-encoder.ts';
 /** Media goes out on the message stream that createStream always answers, so all players share their bytes. */
 export const MEDIA_STREAM_ID = 1;
 const MEDIA_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID);
+const AUDIO_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID, 'audio');
+const VIDEO_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID, 'video');
+const NO_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID, 'none');
+
+/** What a viewer wants to get: receiveAudio and receiveVideo. */
+export interface Wish {
+  readonly audio: boolean;
+  readonly video: boolean;
+}
+
+export const WISH_ALL: Wish = { audio: true, video: true };
+
+/** The encoder of a wish: players with the same one share their bytes. */
+export function encoderOf({ audio, video }: Wish): FrameEncoder {
+  if (audio && video) return MEDIA_ENCODER;
+  if (audio) return AUDIO_ENCODER;
+  return video ? VIDEO_ENCODER : NO_ENCODER;
+}
 
 /**
  * For other nodes: they begin with the cache, so that one that comes again misses nothing, and nothing is skipped lightly,

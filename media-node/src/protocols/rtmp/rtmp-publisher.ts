@@ -1,4 +1,5 @@
 import { FlvDemuxer } from '../../formats/flv-demuxer.ts';
+import type { IgnoredCounts } from '../../formats/flv-tag-body.ts';
 import { splitAggregate } from '../../formats/rtmp-aggregate.ts';
 import type { RtmpMessage } from '../../formats/rtmp-message.ts';
 import { RTMP_AGGREGATE, RTMP_AUDIO, RTMP_DATA, RTMP_DATA_AMF3, RTMP_VIDEO } from '../../formats/rtmp-message.ts';
@@ -16,6 +17,8 @@ export interface RtmpPublisherOptions {
   bytesIn(): number;
   /** Ends the session behind it. */
   close(reason: string): void;
+  /** Counts what is not carried on; may be shared by many publishers. */
+  readonly ignored?: IgnoredCounts;
   /** Something the encoder sends is not carried on; once for each reason. */
   onIgnored(reason: string): void;
 }
@@ -57,6 +60,7 @@ export class RtmpPublisher implements Publisher {
       },
       new StreamClock(),
       () => ++trackId,
+      options.ignored,
     );
   }
 

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { AmfObject, AmfValue } from '../../formats/amf0.ts';
 import { RTMP_OUT_CHUNK_SIZE } from '../../formats/rtmp-chunk-writer.ts';
+import type { IgnoredCounts } from '../../formats/flv-tag-body.ts';
 import type { RtmpCommand } from '../../formats/rtmp-command.ts';
 import { decodeCommand, encodeCommand } from '../../formats/rtmp-command.ts';
 import {
@@ -25,14 +26,17 @@ import {
 import { StreamError } from '../../stream/errors.ts';
 import type { Gate, Publication, SessionInfo, Viewing } from '../../stream/gate.ts';
 import { GateError } from '../../stream/gate.ts';
-import type { Playback } from '../../stream/player.ts';
+import type { Playback, PlayOptions } from '../../stream/player.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
+import type { ClientCapabilities } from './capabilities.ts';
+import { readCapabilities, serverCapabilities } from './capabilities.ts';
 import { MEDIA_BOUNDS, PLAY_BOUNDS, SETUP_BOUNDS } from './connection-bounds.ts';
 import { RtmpConnection } from './connection.ts';
 import type { RelayGrant, RelayVerifier } from './relay-credential.ts';
 import { clockOf, RELAY_CLOCK, RELAY_PROPERTY } from './relay-credential.ts';
-import { MEDIA_STREAM_ID, RELAY_PLAY_OPTIONS, RtmpPlayer } from './rtmp-player.ts';
+import type { Wish } from './rtmp-player.ts';
+import { encoderOf, MEDIA_STREAM_ID, RELAY_PLAY_OPTIONS, RtmpPlayer, WISH_ALL } from './rtmp-player.ts';
 import { RtmpPublisher } from './rtmp-publisher.ts';
 import type { SessionEnd } from './session-end.ts';
 import { SilenceTimer } from './silence-timer.ts';
@@ -56,6 +60,8 @@ export interface ServerSessionOptions {
   readonly relayVerifier?: RelayVerifier | undefined;
   /** Set when the session is one too many: its connect is refused. */
   readonly isOverLimit: boolean;
+  /** Counts what encoders send and is not carried on; default: nobody counts. */
+  readonly ignored?: IgnoredCounts;
   readonly timeouts: SessionTimeouts;
   onEnd(session: ServerSession, end: SessionEnd): void;
 }
@@ -84,6 +90,11 @@ export class ServerSession {
   #vhost: VhostConfig | undefined;
   #viewing: Viewing | undefined;
   #playback: Playback | undefined;
+  #capabilities: ClientCapabilities = { isEnhanced: false, canReconnect: false };
+  /** What the client wants of the stream; what it has got until now, while it pauses. */
+  #wish = WISH_ALL;
+  #servedWish = WISH_ALL;
+  #isPaused = false;
 
   constructor(socket: Socket, options: ServerSessionOptions) {
     this.#options = options;
@@ -97,6 +108,17 @@ export class ServerSession {
     };
     this.#connection = new RtmpConnection(socket, new ServerHandshake(), listener, this.#log);
     this.#connection.setBounds(SETUP_BOUNDS);
+  }
+
+  /**
+   * Asks the client to connect anew, if it said that it can (E-RTMP v2, "Reconnect Request"): to the same address, where
+   * another node answers by then. It goes on here until it has. Nodes have their own ways.
+   */
+  requestReconnect(): void {
+    if (!this.#capabilities.canReconnect || this.#relay !== undefined) return;
+    this.#capabilities = { ...this.#capabilities, canReconnect: false };
+    const request = status('status', 'NetConnection.Connect.ReconnectRequest', 'This node is about to stop.');
+    this.#connection.command(0, encodeCommand('onStatus', 0, null, request));
   }
 
   /** Ends the session; idempotent. */
@@ -134,6 +156,12 @@ export class ServerSession {
         return;
       case 'pause':
         this.#pause(command.args[0] === true);
+        return;
+      case 'receiveAudio':
+        this.#receive({ ...this.#wish, audio: command.args[0] !== false });
+        return;
+      case 'receiveVideo':
+        this.#receive({ ...this.#wish, video: command.args[0] !== false });
         return;
       case 'FCPublish':
         this.#result(transactionId, null, undefined);
@@ -201,9 +229,11 @@ export class ServerSession {
     this.#connection.control(RTMP_SET_PEER_BANDWIDTH, encodeSetPeerBandwidth(WINDOW_ACK_BYTES, PEER_BANDWIDTH_DYNAMIC));
     this.#connection.setOutChunkSize(RTMP_OUT_CHUNK_SIZE);
     const objectEncoding = object['objectEncoding'] === 3 ? 3 : 0;
+    this.#capabilities = readCapabilities(object);
+    const enhanced = this.#capabilities.isEnhanced ? serverCapabilities() : {};
     this.#result(
       command.transactionId,
-      { fmsVer: 'FMS/3,5,3,888', capabilities: 127, mode: 1 },
+      { fmsVer: 'FMS/3,5,3,888', capabilities: 127, mode: 1, ...enhanced },
       { ...status('status', 'NetConnection.Connect.Success', 'Connection succeeded.'), objectEncoding },
     );
     this.#connection.command(0, encodeCommand('onBWDone', 0, null));
@@ -246,6 +276,7 @@ export class ServerSession {
       clock: this.#relayClock,
       bytesIn: () => this.#connection.bytesRead,
       close: (reason) => this.close(reason),
+      ...(this.#options.ignored === undefined ? {} : { ignored: this.#options.ignored }),
       onIgnored: (reason) => this.#log.warn({ reason }, 'part of the published media is not carried on'),
     });
     this.#silence.heard();
@@ -274,17 +305,8 @@ export class ServerSession {
     this.#status(status('status', 'NetStream.Play.Reset', 'Playing and resetting stream.'));
     const start = status('status', 'NetStream.Play.Start', 'Started playing stream.');
     this.#status(this.#relay === undefined ? start : { ...start, [RELAY_CLOCK]: stream.clock });
-    const player = new RtmpPlayer(
-      this.#connection,
-      {
-        id: this.id,
-        ip: this.ip,
-        isRelay: this.#relay !== undefined,
-        options: this.#relay === undefined ? vhost.play : RELAY_PLAY_OPTIONS,
-      },
-      (reason) => this.close(reason),
-    );
-    this.#playback = stream.play(player);
+    this.#isPaused = false;
+    this.#playback = this.#join(viewing, this.#relay === undefined ? vhost.play : RELAY_PLAY_OPTIONS);
     this.#log.info({ ...key, relay: this.#relay?.path }, 'play began');
   }
 
@@ -308,8 +330,35 @@ export class ServerSession {
     return { key, info: { ...about, param: address.param } };
   }
 
+  /** Takes a place in the stream, in the form that the client wants. */
+  #join({ stream }: Viewing, options: PlayOptions): Playback {
+    this.#servedWish = this.#wish;
+    const encoder = encoderOf(this.#wish);
+    const about = { id: this.id, ip: this.ip, isRelay: this.#relay !== undefined, options, encoder };
+    return stream.play(new RtmpPlayer(this.#connection, about, (reason) => this.close(reason)));
+  }
+
+  /** Another wish is another form of the stream. */
+  #receive(wish: Wish): void {
+    this.#wish = wish;
+    if (!this.#isPaused) this.#serveWish();
+  }
+
+  /** Changes the form at the next key frame, as what was sent is not sent again; false where it is the right one. */
+  #serveWish(): boolean {
+    const viewing = this.#viewing;
+    const before = this.#playback;
+    if (viewing === undefined || before === undefined || encoderOf(this.#wish) === encoderOf(this.#servedWish)) {
+      return false;
+    }
+    this.#playback = this.#join(viewing, { ...viewing.vhost.play, gopCache: false });
+    before.leave();
+    return true;
+  }
+
   #pause(isPaused: boolean): void {
     if (this.#playback === undefined) return;
+    this.#isPaused = isPaused;
     if (isPaused) {
       this.#playback.pause();
       this.#status(status('status', 'NetStream.Pause.Notify', 'Paused stream.'));
@@ -317,7 +366,7 @@ export class ServerSession {
     } else {
       this.#userControl(USER_STREAM_BEGIN);
       this.#status(status('status', 'NetStream.Unpause.Notify', 'Unpaused stream.'));
-      this.#playback.resume();
+      if (!this.#serveWish()) this.#playback.resume();
     }
   }
 

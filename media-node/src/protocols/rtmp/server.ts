@@ -6,6 +6,8 @@ import type { SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import type { ConnectionLimit } from '../../lib/connection-limit.ts';
 import type { TlsIdentity } from '../../lib/tls-identity.ts';
+import type { IgnoredCounts } from '../../formats/flv-tag-body.ts';
+import { noIgnored } from '../../formats/flv-tag-body.ts';
 import type { Gate } from '../../stream/gate.ts';
 import type { RelayVerifier } from './relay-credential.ts';
 import { ServerSession, SESSION_TIMEOUTS } from './server-session.ts';
@@ -34,6 +36,7 @@ export class RtmpServer {
   readonly #server: Server;
   readonly #sessions = new Set<ServerSession>();
   readonly #ends = new Map<SessionEndCode, number>();
+  readonly #ignored = noIgnored();
   #accepted = 0;
   #refusals = 0;
   #isClosed = false;
@@ -61,9 +64,18 @@ export class RtmpServer {
     return this.#sessions;
   }
 
-  /** Connections so far, and how those that are over ended. */
-  stats(): { readonly accepted: number; readonly ends: ReadonlyMap<SessionEndCode, number> } {
-    return { accepted: this.#accepted, ends: this.#ends };
+  /** Connections so far, how those that are over ended, and what encoders sent that was not carried on. */
+  stats(): {
+    readonly accepted: number;
+    readonly ends: ReadonlyMap<SessionEndCode, number>;
+    readonly ignored: Readonly<IgnoredCounts>;
+  } {
+    return { accepted: this.#accepted, ends: this.#ends, ignored: this.#ignored };
+  }
+
+  /** Asks the clients that can to connect anew, as the node will not be here for long. Each is asked once. */
+  requestReconnect(): void {
+    for (const session of this.#sessions) session.requestReconnect();
   }
 
   /** Takes no new connections; those that are there go on. Idempotent. */
@@ -117,6 +129,7 @@ export class RtmpServer {
       log: this.#options.log,
       relayVerifier: this.#options.relayVerifier,
       isOverLimit: !hasPlace,
+      ignored: this.#ignored,
       timeouts: this.#options.timeouts ?? SESSION_TIMEOUTS,
       onEnd: (ended, { code }) => {
         this.#sessions.delete(ended);
