@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Figure } from './lib/figure.ts';
 import { median } from './lib/figure.ts';
-import { withFault } from './lib/compare.ts';
+import { warmUp, withFault } from './lib/compare.ts';
 import { Publisher } from './lib/load.ts';
 import { disturbance, SchedulerSpan } from './lib/processes.ts';
 import { startProduct, startRedis } from './lib/product.ts';
@@ -24,6 +24,7 @@ async function ingest(start: StartServer): Promise<Ingested> {
   const server = await start();
   let publisher: Publisher | undefined;
   try {
+    if (server.warmsUp) await warmUp(server);
     publisher = await Publisher.start(server, STREAMS);
     await delay(SETTLE_MS);
     const span = new SchedulerSpan(server.process.pid);

@@ -12,6 +12,27 @@ import { ATTEMPTS, MEASURE_MS, RUNS, SETTLE_MS } from './settings.ts';
  * comparison: several servers, each in its turn, again and again, so that what else the machine does hits them alike.
  */
 
+const WARM_UP_STREAMS = 40;
+const WARM_UP_VIEWERS = 40;
+const WARM_UP_MS = 2_000;
+
+/**
+ * A node in service has run long; a fresh one would spend its time, in a run of seconds, on code not yet compiled: one
+ * stream is 72 messages a second. So it gets more streams than the run has, and viewers of each kind, for a while before.
+ */
+export async function warmUp(server: MediaServer): Promise<void> {
+  const source = await Publisher.start(server, WARM_UP_STREAMS);
+  try {
+    for (const protocol of ['rtmp', 'flv'] as const) {
+      const viewers = await Viewers.start(server, { viewers: WARM_UP_VIEWERS, stream: 'stream-0', protocol });
+      await delay(WARM_UP_MS);
+      await viewers.process.close();
+    }
+  } finally {
+    await source.process.close();
+  }
+}
+
 /** One run of one server. */
 export interface Sample {
   /** CPU of the server a viewer and second, in microseconds; NaN where the run failed. */
@@ -41,6 +62,7 @@ export async function measure<S extends MediaServer>(
   let viewers: Viewers | undefined;
   try {
     server = await start();
+    if (server.warmsUp) await warmUp(server);
     source = await Publisher.start(server);
     viewers = await Viewers.start(server, options);
     await delay(SETTLE_MS);

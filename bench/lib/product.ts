@@ -157,6 +157,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   }
   return {
     name: 'livecluster',
+    warmsUp: true,
     process: node,
     rtmpPort,
     httpPort,

@@ -17,6 +17,8 @@ export interface MediaServer {
   /** Port of HTTP-FLV; missing where the server has none. */
   readonly httpPort?: number;
   readonly rtmpsPort?: number;
+  /** Compiles its code while it runs: see warmUp. */
+  readonly warmsUp?: boolean;
   close(): Promise<void>;
 }
 
@@ -95,6 +97,7 @@ export const startNodeMediaServer: StartServer = async () => {
     process: server,
     rtmpPort,
     httpPort,
+    warmsUp: true,
     close: () => ended(server, folder),
   };
 };
