@@ -13,6 +13,7 @@ import { createNode } from './node.ts';
 import type { ListenerPorts, MediaNode } from './node.ts';
 import { RtmpClient } from './protocols/rtmp/client.ts';
 import type { SessionEnd } from './protocols/rtmp/session-end.ts';
+import { RtmpPeer } from './protocols/testing/rtmp-peer.ts';
 
 const HOST = '127.0.0.1';
 const TOKEN = 'the-token-of-this-test';
@@ -188,6 +189,7 @@ test(
     const ports = await node.start();
     const encoder = connect(t, ports.rtmp, 'publish');
     await encoder.started;
+    const able = await RtmpPeer.connected(ports.rtmp, 'live', { capsEx: 1 });
     const answer = await fetch(`http://${HOST}:${ports.admin}/drain`, { method: 'POST', headers: AUTH });
     assert.deepEqual([answer.status, ((await answer.json()) as NodeStatus).state], [202, 'draining']);
     assert.equal(await ready(ports), 503);
@@ -196,6 +198,10 @@ test(
     await assert.rejects(connect(t, ports.rtmp, 'publish', 'b').started, /about to stop/);
     await assert.rejects(connect(t, ports.rtmp, 'play').started, /about to stop/);
     assert.equal((await fetch(`http://${HOST}:${ports.http}/live/a.flv`)).status, 503);
+    // E-RTMP's clients are asked to connect anew, and go when it suits them.
+    await able.status('NetConnection.Connect.ReconnectRequest');
+    assert.equal(able.isClosed, false);
+    able.close();
     let isOver = false;
     const drained = node.drain().then(() => (isOver = true));
     await until('only the encoder is left', () => node.status().sessions === 1);
