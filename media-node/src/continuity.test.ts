@@ -197,6 +197,21 @@ for (const kind of KINDS) {
       assert.equal(await metric(edge, 'livecluster_pulls_started_total'), pulls + 1);
     });
 
+    test('an encoder on an edge that is cut off from its origin notices nothing, nor do viewers', async () => {
+      const stream = `pushed-${kind.name}`;
+      const source = await encoder(edge, stream, 5_000);
+      const viewers = [await viewer(edge, stream), await viewer(a, stream), await viewer(b, stream)];
+      const feed = setInterval(() => source.send(1), 50);
+      closers.push(() => clearInterval(feed));
+      for (const each of viewers) await each.has(5);
+      link?.freeze();
+      const stalled = Math.max(...viewers.map((each) => each.timesMs().length));
+      // More than was sent when the origin gave the cut connection up.
+      for (const each of viewers) await each.has(stalled + 150);
+      for (const each of viewers) each.assertGoesOn();
+      assert.equal(source.peer.isClosed, false);
+    });
+
     test('one that comes back on another origin has the stream at once, and viewers everywhere go on', async () => {
       const stream = `moved-${kind.name}`;
       const first = await encoder(a, stream, 5_000);

@@ -111,6 +111,29 @@ test('the origin dies: the stream goes to another one and the encoder does not n
   assert.deepEqual(revoked, []);
 });
 
+test('an origin that gives no sign of life is lost; one that does is not', async () => {
+  const { gate, client } = await rig({ silentMs: 30 });
+  client.onOpen = (relay) => {
+    relay.onPing = () => (relay.bytesIn += relay.request.target.host === 'b' ? 0 : 18);
+    relay.start();
+  };
+  const revoked: string[] = [];
+  await gate.publish(key, session(), (reason) => revoked.push(reason));
+  assert.equal(client.last?.request.target.host, 'b');
+  await until('another origin has it', () => gate.counts.pushesStarted === 2);
+  assert.equal(client.relays[0]?.closedBecause, 'the origin gives no sign of life');
+  await until('it was asked often', () => (client.last?.pings ?? 0) >= 12);
+  assert.equal(client.last?.request.target.host, 'a');
+  assert.deepEqual([client.relays.length, revoked], [2, []]);
+});
+
+test('the owner of the stream comes first, whatever its load', async () => {
+  const { gate, client, a } = await rig();
+  await a.directory.claim(key, { askedOrigins: true });
+  await gate.publish(key, session(), ignore);
+  assert.equal(client.last?.request.target.host, 'a');
+});
+
 test('every origin lost for too long: the encoder is ended, once', async () => {
   const { gate, client } = await rig();
   const revoked: string[] = [];

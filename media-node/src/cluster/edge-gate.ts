@@ -28,6 +28,8 @@ export interface EdgeGateOptions {
   readonly startMs?: number;
   /** How long it goes on without one after its origin was lost. Default 4 s. */
   readonly recoverMs?: number;
+  /** An origin that gives no sign of life for so long is lost. Default 3 s. */
+  readonly silentMs?: number;
   readonly now?: () => number;
 }
 
@@ -49,7 +51,8 @@ export class EdgeGate implements Gate, PeerAnswers {
   constructor(options: EdgeGateOptions) {
     this.#options = options;
     this.#log = options.logger.child({ component: 'edge-gate', nodeId: options.node.nodeId });
-    const { startMs = 5_000, recoverMs = 4_000, now = Date.now, directory, finder, probe, pushClient } = options;
+    const { startMs = 5_000, recoverMs = 4_000, silentMs = 3_000, now = Date.now } = options;
+    const { directory, finder, probe, pushClient } = options;
     this.#private = new StreamRegistry({ maxStreams: MAX_HANDED_OVER, now });
     this.#context = {
       nodeId: options.node.nodeId,
@@ -59,6 +62,7 @@ export class EdgeGate implements Gate, PeerAnswers {
       pushClient,
       startMs,
       recoverMs,
+      silentMs,
       now,
       logger: this.#log,
       counts: this.counts,

@@ -17,11 +17,15 @@ export interface HandOverContext {
   readonly startMs: number;
   /** How long an encoder goes on while its lost origin is replaced. */
   readonly recoverMs: number;
+  /** An origin that gives no sign of life for so long is lost. */
+  readonly silentMs: number;
   readonly now: () => number;
 }
 
 /** An origin that says nothing for so long is given up for another one. */
 const TRY_MS = 2_000;
+/** Looks after a hand-over in the time after which a silent origin is lost. */
+const LOOKS = 3;
 const MIN_DELAY_MS = 50;
 const MAX_DELAY_MS = 500;
 
@@ -36,6 +40,7 @@ export class HandOver {
   #target: RelayTarget | undefined;
   #closedBecause: string | undefined;
   #wake: (() => void) | undefined;
+  #watch: NodeJS.Timeout | undefined;
 
   /** `onLost` is called at most once, after `start` resolved: no origin takes the stream any more. */
   constructor(context: HandOverContext, key: StreamKey, stream: Stream, onLost: (reason: string) => void) {
@@ -55,6 +60,7 @@ export class HandOver {
   close(reason: string): void {
     if (this.#closedBecause !== undefined) return;
     this.#closedBecause = reason;
+    clearInterval(this.#watch);
     this.#session?.close(reason);
     this.#wake?.();
   }
@@ -140,11 +146,13 @@ export class HandOver {
             counts.pushesStarted += 1;
             this.#target = target;
             this.#log.info({ targetNodeId: target.nodeId }, 'stream handed on to origin');
+            this.#watchSilence(session);
             resolve(undefined);
           },
           onEnd: (end) => {
             clearTimeout(timer);
             counts.pushesActive -= 1;
+            if (this.#session === session) clearInterval(this.#watch);
             resolve(end);
             if (hasStarted && this.#session === session) void this.#ended(end);
           },
@@ -152,6 +160,21 @@ export class HandOver {
       );
       this.#session = session;
     });
+  }
+
+  /** What is written to a node that hangs or can't be reached gets lost without a word: asks it, and expects an answer. */
+  #watchSilence(session: RelaySession): void {
+    let seen = session.bytesIn;
+    let silent = 0;
+    clearInterval(this.#watch);
+    this.#watch = setInterval(() => {
+      silent = session.bytesIn > seen ? 0 : silent + 1;
+      seen = session.bytesIn;
+      if (silent < LOOKS) session.ping();
+      else session.close('the origin gives no sign of life');
+    }, this.#context.silentMs / LOOKS);
+    // The connection keeps the process alive, as long as there is one.
+    this.#watch.unref();
   }
 
   async #ended(end: RelayEnd): Promise<void> {
