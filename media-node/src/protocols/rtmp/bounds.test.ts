@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
 import { RTMP_AUDIO, RTMP_DATA, RTMP_VIDEO } from '../../formats/rtmp-message.ts';
@@ -7,6 +9,7 @@ import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
 import { until } from '../testing/until.ts';
 import { MAX_HELD_MESSAGES, SETUP_BOUNDS } from './connection-bounds.ts';
+import { SharedReadSocket } from './shared-read-socket.ts';
 
 /* What a connection may make the node keep for it, by state; docs/limits.md has the sums. */
 
@@ -130,4 +133,33 @@ test('a client that asks and never reads is ended long before it costs much, whe
     if (!peer.isClosed && peer.socket.writableLength < 1024 * 1024) peer.socket.write(questions);
     return node.rtmp.stats().ends.has('slow');
   });
+});
+
+test('plain connections read into one buffer: this version of Node still lets a socket be moved to ours', async () => {
+  const server = createServer({ pauseOnConnect: true }, (accepted) => {
+    const socket = SharedReadSocket.takeOver(accepted);
+    assert.match(socket.remoteAddress ?? '', /127\.0\.0\.1/);
+    socket.onBytes = (bytes) => {
+      memory.add(bytes.buffer);
+      received += bytes.length;
+      socket.write('x');
+    };
+    socket.on('end', () => socket.end());
+  });
+  const memory = new Set<ArrayBufferLike>();
+  let received = 0;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const clients = [1, 2].map(() => connect(port, '127.0.0.1'));
+  for (const client of clients) {
+    client.write(Buffer.alloc(100_000));
+    client.resume();
+  }
+  await until('all bytes', () => received === 200_000);
+  assert.equal(memory.size, 1);
+  const closed = clients.map((client) => new Promise((resolve) => client.once('close', resolve)));
+  for (const client of clients) client.end();
+  await Promise.all(closed);
+  // The server's own count of its connections is right: it closes.
+  await new Promise((resolve) => server.close(resolve));
 });
