@@ -70,10 +70,13 @@ export class PlayerGroup implements Flushable {
     queue.index = -1;
   }
 
-  /** Has it flushed in `delayMs` at the latest, 0 being the end of this turn; a flush that comes earlier stays. */
-  flushWithin(delayMs: number, policy: FlushPolicy): void {
+  /**
+   * Has it flushed in `delayMs` at the latest, 0 being the end of this turn; a flush that comes earlier stays. `nowMs` is
+   * the policy's time.
+   */
+  flushWithin(delayMs: number, nowMs: number, policy: FlushPolicy): void {
     if (this.#queues.length === 0) return;
-    const dueMs = policy.now() + delayMs;
+    const dueMs = nowMs + delayMs;
     if (this.#ticket !== undefined) {
       // The same instant, reckoned from another time, may differ by a rounding.
       if (this.#dueMs <= dueMs + 1) return;

@@ -363,10 +363,10 @@ export class Stream {
     const realtimeMs = mayWait ? AUDIO_WAIT_MS : 0;
     const nowMs = flushPolicy.now();
     for (const [number, { groups, relays }] of this.#outputs.entries()) {
-      relays.flushWithin(realtimeMs, flushPolicy);
+      relays.flushWithin(realtimeMs, nowMs, flushPolicy);
       for (const [index, group] of groups.entries()) {
         const phase = (this.#phase + number * GOLDEN_RATIO + index / groups.length) % 1;
-        group.flushWithin(windowMs === 0 ? realtimeMs : msToFlush(nowMs, windowMs, phase), flushPolicy);
+        group.flushWithin(windowMs === 0 ? realtimeMs : msToFlush(nowMs, windowMs, phase), nowMs, flushPolicy);
       }
     }
   }
