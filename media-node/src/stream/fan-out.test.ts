@@ -115,6 +115,35 @@ describe('a window', () => {
     assert.match(player.text, /p120 $/);
   });
 
+  test('in which a slow player gets room again: it goes on at the key frame within, and what it missed is counted', () => {
+    const { stream, flush, ingest } = setUp(200);
+    const encoder = new TextEncoder();
+    const slow = new FakePlayer({ encoder, queueLengthMs: 400 });
+    const quick = new FakePlayer({ encoder });
+    stream.play(slow);
+    stream.play(quick);
+    let ms = 0;
+    const window = (keyAt = -1): void => {
+      const written = slow.writes.length;
+      for (let count = 0; count < 5; count++, ms += 40) ingest.frame(video(ms, ms === keyAt));
+      flush.run(flush.nowMs + 200);
+      for (const { length } of slow.writes.slice(written)) slow.writableLength += length;
+    };
+    window(0);
+    for (let count = 0; count < 4; count++) window();
+    assert.equal(stream.stats().skips, 1);
+    const lastBefore = framesOf(slow).length;
+    slow.writableLength = 0;
+    window(1_080);
+    const frames = framesOf(slow);
+    assert.deepEqual(frames.slice(lastBefore), ['K1080', 'p1120', 'p1160']);
+    assert.match(slow.text, /\[video avcC @1080\] \[audio asc @1080\] K1080 /);
+    assert.equal(stream.stats().framesSkipped, framesOf(quick).length - frames.length);
+    slow.writableLength = 0;
+    window();
+    assert.equal(slow.writes.at(-1), quick.writes.at(-1), 'in step again');
+  });
+
   test('does not hold back other nodes: windows of several nodes would add up', () => {
     const { stream, flush, ingest } = setUp(2_000);
     const node = new FakePlayer({ isRelay: true });
