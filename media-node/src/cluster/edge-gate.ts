@@ -11,7 +11,8 @@ import type { Stream } from '../stream/stream.ts';
 import type { Directory, NodeInfo } from './directory.ts';
 import { HandOver } from './hand-over.ts';
 import type { HandOverContext } from './hand-over.ts';
-import type { OriginFinder, PeerAnswers, PublisherProbe, PushClient } from './ports.ts';
+import type { OriginFinder, PeerAnswers, PublisherProbe } from './ports.ts';
+import type { PushClient } from '../stream/relay.ts';
 import { Publications } from './publications.ts';
 
 export interface EdgeGateOptions {

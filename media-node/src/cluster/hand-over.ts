@@ -3,7 +3,8 @@ import { GateError } from '../stream/gate.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import type { Stream } from '../stream/stream.ts';
 import type { Directory } from './directory.ts';
-import type { OriginFinder, PublisherProbe, PushClient, RelayEnd, RelaySession, RelayTarget } from './ports.ts';
+import type { OriginFinder, PublisherProbe } from './ports.ts';
+import type { PushClient, RelayEnd, RelaySession, RelayTarget } from '../stream/relay.ts';
 
 export interface HandOverContext {
   readonly nodeId: string;

@@ -9,7 +9,8 @@ import type { StreamKey } from '../stream/stream-key.ts';
 import type { NodeEntry, OwnerRecord } from './directory.ts';
 import { outranks } from './directory.ts';
 import { Limiter } from './limiter.ts';
-import type { OriginFinder, OriginsAnswer, ProbeAnswer, PublisherProbe, RelayTarget } from './ports.ts';
+import type { OriginFinder, OriginsAnswer, ProbeAnswer, PublisherProbe } from './ports.ts';
+import type { RelayTarget } from '../stream/relay.ts';
 
 /** An answer of a peer is a line of JSON; more is not read. */
 const MAX_ANSWER_BYTES = 8_192;

@@ -5,7 +5,8 @@ import type { StreamDemand } from '../stream/stream-demand.ts';
 import type { Stream } from '../stream/stream.ts';
 import type { Change, Directory, OwnerRecord } from './directory.ts';
 import { Limiter } from './limiter.ts';
-import type { OriginFinder, PullClient } from './ports.ts';
+import type { OriginFinder } from './ports.ts';
+import type { PullClient } from '../stream/relay.ts';
 import { StreamPull } from './stream-pull.ts';
 import type { StreamPullContext } from './stream-pull.ts';
 

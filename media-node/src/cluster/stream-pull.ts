@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Stream } from '../stream/stream.ts';
 import { outranks } from './directory.ts';
 import type { OwnerRecord } from './directory.ts';
-import type { PullClient, RelayEnd, RelaySession } from './ports.ts';
+import type { PullClient, RelayEnd, RelaySession } from '../stream/relay.ts';
 
 export interface StreamPullContext {
   readonly nodeId: string;

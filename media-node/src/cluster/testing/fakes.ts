@@ -6,18 +6,15 @@ import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 import type { Player } from '../../stream/player.ts';
 import type { Ingest, Publisher } from '../../stream/publisher.ts';
 import type { OwnerRecord } from '../directory.ts';
+import type { OriginFinder, OriginsAnswer, ProbeAnswer, PublisherProbe } from '../ports.ts';
 import type {
-  OriginFinder,
-  OriginsAnswer,
-  ProbeAnswer,
-  PublisherProbe,
   PullClient,
   PushClient,
   RelayEndCode,
   RelayListener,
   RelayRequest,
   RelaySession,
-} from '../ports.ts';
+} from '../../stream/relay.ts';
 
 /** A relay connection that a test drives. */
 export class FakeRelay implements RelaySession {

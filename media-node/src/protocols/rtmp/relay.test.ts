@@ -10,7 +10,7 @@ import type { TestNode } from '../testing/test-node.ts';
 import { LOG, RELAY_KEY, startTestNode } from '../testing/test-node.ts';
 import { until } from '../testing/until.ts';
 import { RtmpPullClient, RtmpPushClient } from './relay-clients.ts';
-import type { RelayEnd, RelayRequest } from './relay-ports.ts';
+import type { RelayEnd, RelayRequest } from '../../stream/relay.ts';
 
 let origin: TestNode;
 let edge: TestNode;
