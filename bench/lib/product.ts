@@ -18,7 +18,6 @@ import { LOAD_CORE, SERVER_CORE } from './settings.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 export const ENTRY = join(ROOT, 'media-node', 'src', 'main.ts');
 export const PROBE = join(import.meta.dirname, '..', 'load', 'loop-probe.mjs');
-const TLS_FILE = 'tls.json';
 const ADMIN_TOKEN = 'b'.repeat(64);
 
 /** When a Vhost's players get their frames: as the node's load allows, each at once, or merged over milliseconds. */
@@ -127,7 +126,7 @@ function writeCertificate(folder: string): void {
   const files = ['-keyout', keyFile, '-out', certificateFile];
   execFileSync('openssl', ['req', ...kind, ...files, '-subj', '/CN=localhost'], { stdio: 'ignore' });
   const [certificate, key] = [certificateFile, keyFile].map((file) => readFileSync(file, 'utf8'));
-  writeFileSync(join(folder, TLS_FILE), JSON.stringify({ version: 1, certificates: [{ certificate, key }] }));
+  writeFileSync(join(folder, CONFIG_FILES.tls), JSON.stringify({ version: 1, certificates: [{ certificate, key }] }));
 }
 
 export async function startProduct(options: ProductOptions): Promise<Product> {
