@@ -6,9 +6,10 @@ import { collectLogs } from './cluster/collect.ts';
 import { DEFAULT_VHOST, LABELS } from '../contract/names.ts';
 import { Encoder } from './lib/encoder.ts';
 import { killHard } from './lib/host-process.ts';
-import { apply, condition, find, get, helm, type KubeObject, kubectl, list, patch } from './lib/kubectl.ts';
+import { apply, condition, find, get, type KubeObject, kubectl, list, patch } from './lib/kubectl.ts';
 import { metricValue, scrape } from './lib/metrics.ts';
 import { figure } from './lib/figures.ts';
+import { installOperator, makeNamespace, OPERATOR_NAMESPACE, uninstallOperator } from './lib/operator.ts';
 import { until } from './lib/until.ts';
 import { Viewer } from './lib/viewer.ts';
 
@@ -18,7 +19,6 @@ import { Viewer } from './lib/viewer.ts';
  */
 
 const NAMESPACE = 'live-e2e';
-const SYSTEM = 'livecluster-system';
 const CLUSTER = 'live';
 const onRig = process.env.E2E_KUBECONFIG === undefined;
 const sixLines = readFileSync(join(import.meta.dirname, '..', 'examples', 'livecluster.yaml'), 'utf8');
@@ -84,9 +84,7 @@ async function owner(): Promise<KubeObject> {
 }
 
 before(async () => {
-  await kubectl(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=true']);
-  await kubectl(['create', 'namespace', NAMESPACE]);
-  await kubectl(['label', 'namespace', NAMESPACE, 'pod-security.kubernetes.io/enforce=restricted']);
+  await makeNamespace(NAMESPACE);
 });
 
 let hasFailed = false;
@@ -105,22 +103,7 @@ after(async () => {
 });
 
 test('helm installs the operator', async () => {
-  await kubectl(['create', 'namespace', SYSTEM]).catch(() => undefined);
-  await kubectl(['label', 'namespace', SYSTEM, '--overwrite', 'pod-security.kubernetes.io/enforce=restricted']);
-  await helm(
-    [
-      'upgrade',
-      '--install',
-      'livecluster',
-      join(import.meta.dirname, '..', 'charts', 'livecluster'),
-      '-n',
-      SYSTEM,
-      '--wait',
-      '--timeout',
-      '120s',
-    ],
-    { timeoutMs: 150_000 },
-  );
+  await installOperator();
 });
 
 test('six lines become a Ready cluster with an address', async () => {
@@ -390,7 +373,16 @@ test('the operator is killed in the middle of a change: media unharmed, it resum
   await viewer.moreFrames(50);
   const starts = encoder!.starts;
   await kubectl(['scale', 'livecluster', CLUSTER, '-n', NAMESPACE, '--replicas=3']);
-  await kubectl(['delete', 'pods', '-n', SYSTEM, '-l', `${LABELS.name}=livecluster`, '--grace-period=0', '--force']);
+  await kubectl([
+    'delete',
+    'pods',
+    '-n',
+    OPERATOR_NAMESPACE,
+    '-l',
+    `${LABELS.name}=livecluster`,
+    '--grace-period=0',
+    '--force',
+  ]);
   await readyPods('edge', 3);
   await kubectl(['scale', 'livecluster', CLUSTER, '-n', NAMESPACE, '--replicas=2']);
   await readyPods('edge', 2);
@@ -421,7 +413,6 @@ test('kubectl delete leaves nothing behind', async () => {
 });
 
 test('helm uninstalls the operator and keeps the custom resources', async () => {
-  await helm(['uninstall', 'livecluster', '-n', SYSTEM, '--wait']);
+  await uninstallOperator();
   assert.ok(await find('customresourcedefinition', 'liveclusters.livecluster.io', NAMESPACE));
-  await kubectl(['delete', 'namespace', SYSTEM, '--wait=false']);
 });

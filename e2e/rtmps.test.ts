@@ -1,18 +1,17 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
 import { makeCertificate } from '../contract/testing/certificate.ts';
 import { Encoder } from './lib/encoder.ts';
-import { apply, condition, get, helm, kubectl, list } from './lib/kubectl.ts';
+import { apply, condition, get, kubectl, list } from './lib/kubectl.ts';
 import type { KubeObject } from './lib/kubectl.ts';
+import { installOperator, makeNamespace, uninstallOperator } from './lib/operator.ts';
 import { until } from './lib/until.ts';
 import { Viewer } from './lib/viewer.ts';
 
 /* RTMPS and a Vhost's limits on a real Kubernetes: one origin, one edge, a certificate that comes late and is renewed. */
 
 const NAMESPACE = 'live-rtmps';
-const SYSTEM = 'livecluster-system';
 const CLUSTER = `
 apiVersion: livecluster.io/v1alpha1
 kind: LiveCluster
@@ -67,19 +66,15 @@ async function untilShown(url: string, host: string): Promise<void> {
 }
 
 before(async () => {
-  await kubectl(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=true']);
-  await kubectl(['create', 'namespace', NAMESPACE]);
-  await kubectl(['label', 'namespace', NAMESPACE, 'pod-security.kubernetes.io/enforce=restricted']);
-  const chart = join(import.meta.dirname, '..', 'charts', 'livecluster');
-  const wait = ['--create-namespace', '--wait', '--timeout', '120s'];
-  await helm(['upgrade', '--install', 'livecluster', chart, '-n', SYSTEM, ...wait], { timeoutMs: 150_000 });
+  await makeNamespace(NAMESPACE);
+  await installOperator();
 });
 after(async () => {
   await viewer?.stop();
   await encoder?.stop();
   // While the operator is there: it tells the pods to close, else they would drain for an hour.
   await kubectl(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=true']);
-  await helm(['uninstall', 'livecluster', '-n', SYSTEM, '--wait']);
+  await uninstallOperator();
 });
 
 test('without its Secret the cluster says what to do, and takes it up when it comes', async () => {
