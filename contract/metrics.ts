@@ -6,7 +6,7 @@
 /** Label values of each label name. */
 export const METRIC_LABELS = {
   /** Of media; of connections also `rtmps`, and `http` for every use of the HTTP port. */
-  protocol: ['rtmp', 'rtmps', 'flv', 'http'],
+  protocol: ['rtmp', 'rtmps', 'flv', 'ts', 'aac', 'mp3', 'hls', 'dash', 'http'],
   /** Why an RTMP connection ended. */
   code: [
     'peer', // the other side closed

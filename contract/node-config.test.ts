@@ -22,30 +22,6 @@ const config: NodeConfig = {
   ],
 };
 
-test('a Vhost that says nothing but its hosts is VHOST_DEFAULTS', () => {
-  const { clusterRef: _, hosts: __, ...spec } = VhostSpec.parse({ clusterRef: { name: 'live' }, hosts: ['a'] });
-  const { publish, play, ...rest } = spec;
-  assert.deepEqual(
-    {
-      ...rest,
-      publish: {
-        takeover: publish.takeover,
-        firstPacketTimeoutMs: durationMs(publish.firstPacketTimeout),
-        idleTimeoutMs: durationMs(publish.idleTimeout),
-        graceMs: durationMs(publish.grace),
-      },
-      play: {
-        gopCache: play.gopCache,
-        queueLengthMs: durationMs(play.queueLength),
-        mwLatency: play.mwLatency,
-        atc: play.atc,
-        mixCorrect: play.mixCorrect,
-      },
-    },
-    VHOST_DEFAULTS,
-  );
-});
-
 test('VHOST_DEFAULTS with a name and hosts is a configuration', () => {
   assert.deepEqual(VhostConfig.parse({ name: 'a', hosts: ['a'], ...VHOST_DEFAULTS }).publish, VHOST_DEFAULTS.publish);
 });

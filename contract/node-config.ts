@@ -13,6 +13,8 @@ const durationMs = z
   .min(0)
   .max(86_400_000 * 7);
 
+const pathTemplate = z.string().min(1).max(512);
+
 const limit = z.int().min(1).max(10_000_000);
 
 /** One virtual host, every default filled in. Durations are in milliseconds. */
@@ -49,6 +51,29 @@ export const VhostConfig = z.strictObject({
     /** Path template with `[vhost]`, `[app]` and `[stream]`, ending in `.flv`. */
     mount: z.string().min(1).max(512),
   }),
+  hls: z.strictObject({
+    enabled: z.boolean(),
+    /** With low latency always fmp4, with keys always ts. */
+    container: z.enum(['ts', 'fmp4']),
+    fragmentMs: durationMs,
+    windowMs: durationMs,
+    cleanup: z.boolean(),
+    disposeMs: durationMs,
+    ctx: z.boolean(),
+    /** Path templates below the root of the HTTP port; see the CRD for their variables. */
+    m3u8File: pathTemplate,
+    tsFile: pathTemplate,
+    fmp4File: pathTemplate,
+    lowLatency: z.strictObject({ enabled: z.boolean(), partMs: durationMs }),
+    keys: z.strictObject({
+      enabled: z.boolean(),
+      fragmentsPerKey: z.int().min(1).max(10_000),
+      keyFile: pathTemplate,
+      /** A template where it holds `[`, else what stands before the key file; empty: relative to the playlist. */
+      keyUrl: z.string().max(1_024),
+    }),
+  }),
+  dash: z.strictObject({ enabled: z.boolean(), mpdFile: pathTemplate }),
   security: z.strictObject({
     /** Value of Access-Control-Allow-Origin per allowed origin; `*` alone allows all. */
     cors: z.strictObject({ allowOrigins: z.array(z.string().min(1).max(253)).max(64) }),
@@ -85,6 +110,21 @@ export const VHOST_DEFAULTS = {
   publish: { takeover: 'Reject', firstPacketTimeoutMs: 20_000, idleTimeoutMs: 5_000, graceMs: 10_000 },
   play: { gopCache: true, queueLengthMs: 10_000, mwLatency: 'auto', atc: false, mixCorrect: false },
   httpRemux: { enabled: true, mount: '[vhost]/[app]/[stream].flv' },
+  hls: {
+    enabled: true,
+    container: 'ts',
+    fragmentMs: 2_000,
+    windowMs: 10_000,
+    cleanup: true,
+    disposeMs: 30_000,
+    ctx: true,
+    m3u8File: '[app]/[stream].m3u8',
+    tsFile: '[app]/[stream]-[seq].ts',
+    fmp4File: '[app]/[stream]-[track]-[seq].m4s',
+    lowLatency: { enabled: false, partMs: 500 },
+    keys: { enabled: false, fragmentsPerKey: 5, keyFile: '[app]/[stream]-[seq].key', keyUrl: '' },
+  },
+  dash: { enabled: false, mpdFile: '[app]/[stream].mpd' },
   security: { cors: { allowOrigins: ['*'] } },
   limits: {},
   cluster: { edgePublish: 'Forward' },

@@ -15,9 +15,11 @@ const MEDIA_RANKS: Record<string, number> = {
   formats: 2,
   stream: 2,
   http: 2,
-  protocols: 3,
-  cluster: 3,
-  admin: 3,
+  packaging: 3,
+  recording: 3,
+  protocols: 4,
+  cluster: 4,
+  admin: 4,
 };
 
 interface Import {

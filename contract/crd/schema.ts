@@ -38,19 +38,21 @@ export function withServerRule<S extends z.ZodType>(schema: S, rule: string, mes
 export const passThrough = () => z.looseObject({}).meta({ 'x-kubernetes-preserve-unknown-fields': true });
 
 /**
- * A duration of at least `min` (nothing at all counts as 0s) and at most a week, which is what a node's configuration
- * takes.
+ * A duration of at least `min` (nothing at all counts as 0s) and at most `max`, or a week, which is what a node's
+ * configuration takes.
  */
-export function boundedDuration(min?: string) {
+export function boundedDuration(min?: string, max?: string) {
   const isDuration = new RegExp(DURATION_PATTERN);
-  const text = min === undefined ? 'at most 168h (a week)' : `at least ${min} and at most 168h (a week)`;
+  const most = max ?? '168h';
+  const atMost = max === undefined ? 'at most 168h (a week)' : `at most ${max}`;
+  const text = min === undefined ? atMost : `at least ${min} and ${atMost}`;
   return withRules(Duration, {
-    rule: `duration(self) <= duration('168h')${min === undefined ? '' : ` && duration(self) >= duration('${min}')`}`,
-    message: `must be ${text}: write for example 30s`,
+    rule: `duration(self) <= duration('${most}')${min === undefined ? '' : ` && duration(self) >= duration('${min}')`}`,
+    message: `must be ${text}: write for example ${max === undefined ? '30s' : max}`,
     // What isn't a duration has been told by the pattern already.
     check: (value) =>
       !isDuration.test(value) ||
-      (durationMs(value) <= durationMs('168h') && (min === undefined || durationMs(value) >= durationMs(min))),
+      (durationMs(value) <= durationMs(most) && (min === undefined || durationMs(value) >= durationMs(min))),
   });
 }
 

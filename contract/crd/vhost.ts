@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DURATION_PATTERN, durationMs } from '../duration.ts';
+import { DashSpec, HlsSpec } from './packaging.ts';
 import { Conditions, LocalObjectReference, boundedDuration, withRules, withServerRule } from './schema.ts';
 
 /*
@@ -116,6 +117,8 @@ export const VhostSpec = z.strictObject({
     })
     .prefault({})
     .describe('Playback over HTTP-FLV.'),
+  hls: HlsSpec,
+  dash: DashSpec,
   security: z
     .strictObject({
       cors: z

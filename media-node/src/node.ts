@@ -26,6 +26,7 @@ import { HttpFlv } from './protocols/http-flv/http-flv.ts';
 import { RelayVerifier } from './protocols/rtmp/relay-credential.ts';
 import { RtmpServer } from './protocols/rtmp/server.ts';
 import type { Gate } from './stream/gate.ts';
+import { allProtocols } from './stream/publisher.ts';
 import { LimitGate } from './stream/limit-gate.ts';
 import type { Stream } from './stream/stream.ts';
 import { StreamRegistry } from './stream/stream-registry.ts';
@@ -253,8 +254,7 @@ class WiredNode implements MediaNode {
     let viewers = 0;
     for (const stream of this.#streams.streams()) {
       if (stream.publisher?.kind === 'encoder') streams += 1;
-      const now = stream.stats().viewers;
-      viewers += now.rtmp + now.flv;
+      viewers += allProtocols(stream.stats().viewers);
     }
     return {
       nodeId: this.nodeId,
@@ -329,10 +329,13 @@ class WiredNode implements MediaNode {
     return this.#side;
   }
 
-  /** RTMP connections and HTTP-FLV players; idle HTTP connections are no sessions. */
+  /** RTMP connections and viewers over HTTP; idle HTTP connections are no sessions. */
   #sessions(): number {
     let sessions = this.#rtmp.sessions.size + this.#rtmps.sessions.size;
-    for (const stream of this.#streams.streams()) sessions += stream.stats().viewers.flv;
+    for (const stream of this.#streams.streams()) {
+      const { viewers } = stream.stats();
+      sessions += allProtocols(viewers) - viewers.rtmp;
+    }
     return sessions;
   }
 

@@ -4,6 +4,7 @@ import type { VhostConfig } from '#contract/node-config.ts';
 import type { AudioTrack, VideoTrack } from '../media/track.ts';
 import type { SessionInfo } from '../stream/gate.ts';
 import type { Playback } from '../stream/player.ts';
+import { allProtocols } from '../stream/publisher.ts';
 import type { Protocol, Publisher } from '../stream/publisher.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { streamKeyId } from '../stream/stream-key.ts';
@@ -38,7 +39,16 @@ export interface Page {
 }
 
 /** SRS's names of what clients do. */
-const PLAY_TYPES: Record<Protocol, string> = { rtmp: 'rtmp-play', flv: 'flv-play' };
+const PLAY_TYPES: Record<Protocol, string> = {
+  rtmp: 'rtmp-play',
+  flv: 'flv-play',
+  // SRS calls every stream over HTTP so.
+  ts: 'flv-play',
+  aac: 'flv-play',
+  mp3: 'flv-play',
+  hls: 'hls-play',
+  dash: 'dash-play',
+};
 const PUBLISH_TYPE = 'fmle-publish';
 
 /**
@@ -191,7 +201,7 @@ export class ApiMedia {
       audio: audioOf(source.tracks.find(({ kind }) => kind === 'audio') as AudioTrack | undefined),
       // Ours.
       source: publisher?.kind ?? (source.isHeld ? 'awaited' : null),
-      viewers: sum(({ stats }) => stats.viewers.rtmp + stats.viewers.flv),
+      viewers: sum(({ stats }) => allProtocols(stats.viewers)),
       relays: sum(({ stats }) => stats.relays),
       audio_frames: gauge.audioFrames,
       dropped_frames: sum(({ stats }) => stats.framesDropped),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { METRIC_LABELS, METRICS } from '#contract/metrics.ts';
+import { perProtocol } from '../stream/publisher.ts';
 import type { StreamStats } from '../stream/stream.ts';
 import { NodeMetrics } from './node-metrics.ts';
 import type { MeasuredStream, MetricSample, NodeMetricsOptions } from './node-metrics.ts';
@@ -18,7 +19,7 @@ function stream(stats: Partial<StreamStats>, kind?: 'encoder' | 'relay'): FakeSt
     framesSkipped: 0,
     seams: 0,
     discontinuities: 0,
-    viewers: { rtmp: 0, flv: 0 },
+    viewers: perProtocol(),
     relays: 0,
     ...stats,
   };
@@ -44,7 +45,7 @@ function value(text: string, series: string): number | undefined {
 }
 
 test('streams are summed at a scrape, and what a dropped stream counted stays', async (t) => {
-  const a = stream({ bytesIn: 10, framesIn: 1, viewers: { rtmp: 1, flv: 2 }, relays: 1 }, 'encoder');
+  const a = stream({ bytesIn: 10, framesIn: 1, viewers: { ...perProtocol(), rtmp: 1, flv: 2 }, relays: 1 }, 'encoder');
   const b = stream({ bytesIn: 5, bytesOut: 7 }, 'relay');
   let streams = [a, b, stream({})];
   const metrics = measure(t, { streams: () => streams });

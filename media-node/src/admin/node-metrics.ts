@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { METRIC_LABELS, METRICS } from '#contract/metrics.ts';
+import { perProtocol, PROTOCOLS } from '../stream/publisher.ts';
 import type { Protocol } from '../stream/publisher.ts';
 import type { StreamStats } from '../stream/stream.ts';
 import { quantile, rising } from './quantiles.ts';
@@ -51,8 +52,6 @@ const SUMMED_NAMES = Object.keys(SUMMED) as (keyof typeof SUMMED)[];
 const LAG_RESOLUTION_MS = 50;
 /** Of prom-client's own histogram, which can't be left out: livecluster_event_loop_lag_seconds tells it better. */
 const OTHER_LAG_FIGURES = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'];
-
-const MEDIA_PROTOCOLS = ['rtmp', 'flv'] as const satisfies readonly Protocol[];
 
 /** How often counts are taken from streams: well below the time after which the registry drops an idle one. */
 const SAMPLE_MS = 3_000;
@@ -118,8 +117,8 @@ export class NodeMetrics {
   #sampleStreams(): void {
     let withSource = 0;
     let relays = 0;
-    const publishers: Record<Protocol, number> = { rtmp: 0, flv: 0 };
-    const players: Record<Protocol, number> = { rtmp: 0, flv: 0 };
+    const publishers = perProtocol();
+    const players = perProtocol();
     for (const stream of this.#options.streams()) {
       const stats = stream.stats();
       const before = this.#taken.get(stream);
@@ -129,12 +128,12 @@ export class NodeMetrics {
       }
       if (stream.publisher !== undefined) withSource += 1;
       if (stream.publisher?.kind === 'encoder') publishers[stream.publisher.protocol] += 1;
-      for (const protocol of MEDIA_PROTOCOLS) players[protocol] += stats.viewers[protocol];
+      for (const protocol of PROTOCOLS) players[protocol] += stats.viewers[protocol];
       relays += stats.relays;
     }
     this.#gauge('streams').set(withSource);
     this.#gauge('relayPlayers').set(relays);
-    for (const protocol of MEDIA_PROTOCOLS) {
+    for (const protocol of PROTOCOLS) {
       this.#gauge('publishers').set({ protocol }, publishers[protocol]);
       this.#gauge('players').set({ protocol }, players[protocol]);
     }

@@ -1,4 +1,5 @@
 import type { VhostConfig } from '#contract/node-config.ts';
+import type { Protocol } from './publisher.ts';
 import type { Stream } from './stream.ts';
 import type { StreamKey } from './stream-key.ts';
 
@@ -35,7 +36,7 @@ export interface RelayPeer {
 /** Who asks, as far as the protocol knows; addresses and names as SRS's API and hooks show them. */
 export interface SessionInfo {
   readonly id: string;
-  readonly protocol: 'rtmp' | 'flv';
+  readonly protocol: Protocol;
   readonly ip: string;
   readonly tcUrl: string;
   readonly pageUrl: string;

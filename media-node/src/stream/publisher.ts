@@ -1,8 +1,19 @@
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 
-/** Wire protocol of a session, as metrics label it and SRS's API names it. */
-export type Protocol = 'rtmp' | 'flv';
+/** Wire protocols of sessions, as metrics label them and SRS's API names them; `ts`, `aac` and `mp3` over HTTP. */
+export const PROTOCOLS = ['rtmp', 'flv', 'ts', 'aac', 'mp3', 'hls', 'dash'] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/** A count for each protocol, from 0. */
+export function perProtocol(): Record<Protocol, number> {
+  return { rtmp: 0, flv: 0, ts: 0, aac: 0, mp3: 0, hls: 0, dash: 0 };
+}
+
+/** The sum of such counts. */
+export function allProtocols(counts: Readonly<Record<Protocol, number>>): number {
+  return PROTOCOLS.reduce((sum, protocol) => sum + counts[protocol], 0);
+}
 
 /** `encoder`: published here, by a client or handed over by an edge. `relay`: fed by another node that has the stream. */
 export type PublisherKind = 'encoder' | 'relay';

@@ -4,6 +4,7 @@ import { TimerFlush } from './flush-policy.ts';
 import { AutoWindow } from './merge-window.ts';
 import type { StreamDemand } from './stream-demand.ts';
 import type { StreamKey } from './stream-key.ts';
+import type { SourceListener } from './stream-observer.ts';
 import { streamKeyId } from './stream-key.ts';
 import type { StreamRules } from './stream-rules.ts';
 import { REALTIME_RULES } from './stream-rules.ts';
@@ -32,6 +33,7 @@ export class StreamRegistry {
   readonly #streams = new Map<string, Stream>();
   readonly #idle = new Map<Stream, NodeJS.Timeout>();
   readonly #owner: StreamOwner;
+  readonly #sourceListeners: SourceListener[] = [];
   #demand: StreamDemand | undefined;
   #isClosed = false;
   #made = 0;
@@ -49,6 +51,12 @@ export class StreamRegistry {
       onUsed: (stream) => this.#onUsed(stream),
       onWanted: (stream) => this.#demand?.onWanted(stream),
       onUnwanted: (stream) => this.#demand?.onUnwanted(stream),
+      onSource: (stream) => {
+        for (const listener of this.#sourceListeners) listener.onSource(stream);
+      },
+      onSourceGone: (stream) => {
+        for (const listener of this.#sourceListeners) listener.onSourceGone(stream);
+      },
     };
   }
 
@@ -88,6 +96,11 @@ export class StreamRegistry {
     this.#demand = demand;
     if (demand === undefined) return;
     for (const stream of this.#streams.values()) if (stream.isWanted) demand.onWanted(stream);
+  }
+
+  /** Who hears of encoders that publish on this node, in this order; to be added before the first one comes. */
+  addSourceListener(listener: SourceListener): void {
+    this.#sourceListeners.push(listener);
   }
 
   /** Closes every publisher and player and drops every stream; idempotent. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Stream } from './stream.ts';
+import { perProtocol } from './publisher.ts';
 import { StreamRegistry } from './stream-registry.ts';
 import { AUDIO, audio, FakePlayer, FakePublisher, ManualFlush, TextEncoder, VIDEO, video } from './testing.ts';
 
@@ -427,7 +428,7 @@ describe('publishers, demand and idleness', () => {
     const playback = stream.play(node);
     node.onClose = () => playback.leave();
     const { viewers, relays } = stream.stats();
-    assert.deepEqual({ viewers, relays }, { viewers: { rtmp: 1, flv: 0 }, relays: 1 });
+    assert.deepEqual({ viewers, relays }, { viewers: { ...perProtocol(), rtmp: 1 }, relays: 1 });
     publish(stream).detach();
     assert.equal(node.closed.length, 1);
     assert.deepEqual(viewer.closed, []);

@@ -13,7 +13,9 @@ import { Output } from './output.ts';
 import { PlayerQueue } from './player-queue.ts';
 import type { Playback, Player } from './player.ts';
 import type { Ingest, Protocol, Publisher } from './publisher.ts';
+import { Spectators } from './spectators.ts';
 import type { StreamKey } from './stream-key.ts';
+import type { Attendance, StreamObserver } from './stream-observer.ts';
 import type { StreamRules } from './stream-rules.ts';
 import { Timeline } from './timeline.ts';
 
@@ -59,6 +61,9 @@ export interface StreamOwner {
   onUsed(stream: Stream): void;
   onWanted(stream: Stream): void;
   onUnwanted(stream: Stream): void;
+  /** See SourceListener. */
+  onSource(stream: Stream): void;
+  onSourceGone(stream: Stream): void;
 }
 
 /**
@@ -72,6 +77,7 @@ export class Stream {
   readonly #gop = new GopCache();
   readonly #outputs: Output[] = [];
   readonly #playbacks = new Set<PlayerQueue>();
+  readonly #spectators = new Spectators();
   #publisher: Publisher | undefined;
   #publishedAtMs: number | undefined;
   #ingest: StreamIngest | undefined;
@@ -87,6 +93,7 @@ export class Stream {
   #keepGop: NodeJS.Timeout | undefined;
   #holds = 0;
   #isWanted = false;
+  #hasSource = false;
   #isClosed = false;
   /** Where in the merge window this stream's flushes lie, so that those of many streams are spread. */
   readonly #phase: number;
@@ -144,9 +151,10 @@ export class Stream {
     return this.#isWanted;
   }
 
-  /** Nobody publishes, plays or holds it. */
+  /** Nobody publishes, plays, attends, observes or holds it. */
   get isIdle(): boolean {
-    return this.#publisher === undefined && this.#playbacks.size === 0 && this.#holds === 0;
+    const hasViewers = this.#playbacks.size > 0 || !this.#spectators.isEmpty;
+    return this.#publisher === undefined && !hasViewers && this.#holds === 0;
   }
 
   /**
@@ -171,6 +179,7 @@ export class Stream {
     this.#owner.onUsed(this);
     before?.close(publisher.kind === 'encoder' ? 'another publisher took its place' : 'another relay took its place');
     this.#updateDemand();
+    this.#updateSource();
     return ingest;
   }
 
@@ -193,6 +202,7 @@ export class Stream {
     this.#counts.seams++;
     this.#timeline.seam();
     this.gauge.restart();
+    this.#spectators.seam();
     // Where times are the publisher's own, another publisher is another clock.
     if (this.#keepsTimes) this.#ownClock = newClock();
   }
@@ -211,6 +221,31 @@ export class Stream {
     queue.tryJoin();
     this.#updateDemand();
     return queue;
+  }
+
+  /** Counts a viewer that has no lasting connection; throws StreamError `closed` on a dropped stream. */
+  attend(protocol: Protocol): Attendance {
+    this.#checkOpen();
+    const attendance = this.#spectators.attend(protocol, () => this.#leftIdle());
+    this.#owner.onUsed(this);
+    return attendance;
+  }
+
+  /**
+   * Gives the frames themselves to somebody on this node, from the next one on, until the returned function is called
+   * (idempotent). Throws StreamError `closed` on a dropped stream.
+   */
+  observe(observer: StreamObserver): () => void {
+    this.#checkOpen();
+    const leave = this.#spectators.observe(observer, () => this.#leftIdle());
+    this.#owner.onUsed(this);
+    if (this.#tracks.length > 0) observer.onTracks(this.#tracks);
+    if (this.#metadata !== undefined) observer.onMetadata(this.#metadata);
+    return leave;
+  }
+
+  #leftIdle(): void {
+    if (!this.#isClosed && this.isIdle) this.#owner.onIdle(this);
   }
 
   /** Somebody has the right to publish, though perhaps nobody does just now: see hold. */
@@ -232,14 +267,16 @@ export class Stream {
       isHeld = false;
       this.#holds--;
       this.#endRelays();
-      if (this.isIdle) this.#owner.onIdle(this);
+      this.#updateSource();
+      this.#leftIdle();
     };
   }
 
   stats(): StreamStats {
-    const viewers: Record<Protocol, number> = { rtmp: 0, flv: 0 };
+    const viewers = this.#spectators.viewers();
     let relays = 0;
     let { bytesOut, skips, framesSkipped } = this.#past;
+    bytesOut += this.#spectators.bytesOut;
     for (const queue of this.#playbacks) {
       const stats = queue.stats();
       bytesOut += stats.bytesOut;
@@ -272,6 +309,8 @@ export class Stream {
       queue.leave();
     }
     this.#updateDemand();
+    this.#updateSource();
+    this.#spectators.close();
   }
 
   readonly #target: IngestTarget = {
@@ -285,6 +324,7 @@ export class Stream {
     },
     metadata: (metadata) => {
       this.#metadata = metadata;
+      this.#spectators.metadata(metadata);
       // Before the first frame every player still waits for its header, which holds it.
       if (this.#timeline.lastMs === undefined) return;
       for (const output of this.#outputs) output.metadata(metadata);
@@ -308,7 +348,8 @@ export class Stream {
       this.#publishedAtMs = undefined;
       this.#endRelays();
       this.#updateDemand();
-      if (this.isIdle) this.#owner.onIdle(this);
+      this.#updateSource();
+      this.#leftIdle();
     },
   };
 
@@ -316,6 +357,8 @@ export class Stream {
     const before = this.#tracks;
     this.#tracks = tracks;
     const changed = tracks.filter((track) => !before.includes(track));
+    if (changed.length === 0 && tracks.length === before.length) return;
+    this.#spectators.tracks(tracks);
     if (changed.length === 0) return;
     const dtsMs = this.#lastDtsMs;
     // Without a frame so far every player still waits for its header, which holds them all.
@@ -333,11 +376,13 @@ export class Stream {
     this.#counts.framesIn++;
     this.#counts.bytesIn += frame.data.length;
     const { kind } = frame.track;
+    const { discontinuities } = this.#timeline;
     const timeMs = this.#timeline.map(kind, frame.dtsMs);
     if (timeMs === undefined) {
       this.#counts.framesDropped++;
       return;
     }
+    if (this.#timeline.discontinuities !== discontinuities) this.#spectators.seam();
     this.gauge.frame(kind, frame.isKey, frame.dtsMs);
     this.#shiftMs = this.#keepsTimes ? timeMs - frame.dtsMs : 0;
     const shiftMs = this.#keepsTimes ? 0 : timeMs - frame.dtsMs;
@@ -351,6 +396,7 @@ export class Stream {
     const change = this.#gop.add(moved, hasVideo);
     const isCut = hasVideo ? kind === 'video' && frame.isKey : true;
     for (const output of this.#outputs) output.frame(moved, timeMs, change, isCut);
+    this.#spectators.frame(moved, timeMs);
     this.#requestFlush(hasVideo && kind === 'audio');
   }
 
@@ -380,7 +426,7 @@ export class Stream {
     queue.output.remove(queue);
     this.#dropUnused(queue.output);
     this.#updateDemand();
-    if (this.isIdle) this.#owner.onIdle(this);
+    this.#leftIdle();
   };
 
   /** When nobody publishes and nobody will, other nodes have to look who does. */
@@ -415,6 +461,15 @@ export class Stream {
     this.#isWanted = isWanted;
     if (isWanted) this.#owner.onWanted(this);
     else this.#owner.onUnwanted(this);
+  }
+
+  #updateSource(): void {
+    const isEncoder = this.#publisher?.kind === 'encoder';
+    const hasSource = !this.#isClosed && (isEncoder || (this.#hasSource && this.#holds > 0));
+    if (hasSource === this.#hasSource) return;
+    this.#hasSource = hasSource;
+    if (hasSource) this.#owner.onSource(this);
+    else this.#owner.onSourceGone(this);
   }
 
   #checkOpen(): void {
