@@ -100,5 +100,10 @@ export const PackagingSnapshot = z.object({
   segments: z.array(PackagedSegment).max(4_000),
   /** The segment being written, with the parts that are complete; low latency alone. */
   open: PackagedSegment.optional(),
+  /**
+   * Where each rendition's next part will be, as long as parts follow; low latency alone. A file named here may be read before
+   * it is there, and may never be: when the segment ends first, the next part is the first one of the next segment.
+   */
+  nextPart: z.partialRecord(z.enum(RENDITIONS), file).optional(),
 });
 export type PackagingSnapshot = z.infer<typeof PackagingSnapshot>;
