@@ -8,6 +8,8 @@ import { PORTS, ROLES } from './names.ts';
 
 const port = (standard: number) => z.coerce.number().int().min(0).max(65_535).default(standard);
 
+const folder = () => z.string().min(1).max(4_096).startsWith('/', 'must be an absolute path').optional();
+
 /** The environment variables of a media node, all prefixed as shown. Ports accept 0 for "any free one" (tests). */
 export const NodeEnv = z.object({
   LIVECLUSTER_ROLE: z.enum(ROLES),
@@ -28,6 +30,10 @@ export const NodeEnv = z.object({
   LIVECLUSTER_HTTP_PORT: port(PORTS.http),
   LIVECLUSTER_API_PORT: port(PORTS.api),
   LIVECLUSTER_ADMIN_PORT: port(PORTS.admin),
+  /** Where segments are written besides; left out: they are in memory alone. */
+  LIVECLUSTER_HLS_FOLDER: folder(),
+  /** Where recordings are written, or wait for their upload; left out: nothing is recorded. */
+  LIVECLUSTER_DVR_FOLDER: folder(),
 });
 export type NodeEnv = z.infer<typeof NodeEnv>;
 
