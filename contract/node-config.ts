@@ -74,6 +74,16 @@ export const VhostConfig = z.strictObject({
     }),
   }),
   dash: z.strictObject({ enabled: z.boolean(), mpdFile: pathTemplate }),
+  dvr: z.strictObject({
+    enabled: z.boolean(),
+    plan: z.enum(['Session', 'Segment']),
+    durationMs,
+    waitKeyframe: z.boolean(),
+    /** Ends in .flv or .mp4; see the CRD for its variables. */
+    path: pathTemplate,
+    /** Patterns of `app/stream`, where `*` stands for any characters; empty: all. */
+    applyTo: z.array(z.string().min(1).max(512)).max(256),
+  }),
   security: z.strictObject({
     /** Value of Access-Control-Allow-Origin per allowed origin; `*` alone allows all. */
     cors: z.strictObject({ allowOrigins: z.array(z.string().min(1).max(253)).max(64) }),
@@ -125,6 +135,14 @@ export const VHOST_DEFAULTS = {
     keys: { enabled: false, fragmentsPerKey: 5, keyFile: '[app]/[stream]-[seq].key', keyUrl: '' },
   },
   dash: { enabled: false, mpdFile: '[app]/[stream].mpd' },
+  dvr: {
+    enabled: false,
+    plan: 'Session',
+    durationMs: 30_000,
+    waitKeyframe: true,
+    path: '[app]/[stream].[timestamp].flv',
+    applyTo: [],
+  },
   security: { cors: { allowOrigins: ['*'] } },
   limits: {},
   cluster: { edgePublish: 'Forward' },

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { durationMs } from '../duration.ts';
 import { LOG_LEVELS, PORTS } from '../names.ts';
 import { MOST_CERTIFICATES } from '../tls-file.ts';
+import { StorageSpec } from './recording.ts';
 import {
   Annotations,
   Conditions,
@@ -155,9 +156,13 @@ const Spec = z.strictObject({
     .prefault({})
     .describe('Image of the media nodes. A change rolls the pods.'),
   origin: z
-    .strictObject(
-      role('origin', z.int().min(1).max(100).default(2).describe('Origin pods: they take publishes and own streams.')),
-    )
+    .strictObject({
+      ...role(
+        'origin',
+        z.int().min(1).max(100).default(2).describe('Origin pods: they take publishes and own streams.'),
+      ),
+      storage: StorageSpec,
+    })
     .prefault({})
     .describe('The pods that take publishes and own streams.'),
   edge: z

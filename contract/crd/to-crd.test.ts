@@ -123,7 +123,7 @@ for (const { kind, schema, version } of definitions) {
     for (const { path, node } of withoutHead(schema)) {
       if (!('x-kubernetes-validations' in node) || typeof node.default !== 'object') continue;
       for (const { rule } of node['x-kubernetes-validations'] as { rule: string }[]) {
-        for (const [, field = ''] of rule.matchAll(/self\.([a-zA-Z]+)/g)) {
+        for (const [, field = ''] of rule.matchAll(/self\.([a-zA-Z0-9]+)/g)) {
           const guarded = rule.includes(`has(self.${field})`);
           assert.ok(guarded || field in (node.default as object), `${path}: ${rule} reads ${field}`);
         }

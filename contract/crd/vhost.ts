@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { DURATION_PATTERN, durationMs } from '../duration.ts';
 import { DashSpec, HlsSpec } from './packaging.ts';
+import { DvrSpec } from './recording.ts';
 import { Conditions, LocalObjectReference, boundedDuration, withRules, withServerRule } from './schema.ts';
 
 /*
@@ -119,6 +120,7 @@ export const VhostSpec = z.strictObject({
     .describe('Playback over HTTP-FLV.'),
   hls: HlsSpec,
   dash: DashSpec,
+  dvr: DvrSpec,
   security: z
     .strictObject({
       cors: z
@@ -167,7 +169,7 @@ export type VhostSpec = z.infer<typeof VhostSpec>;
 
 export const VhostStatus = z.strictObject({
   observedGeneration: z.int().min(0).optional().describe('Generation of the spec that this status speaks of.'),
-  conditions: Conditions.optional().describe('Accepted, ResolvedRefs and Programmed.'),
+  conditions: Conditions.optional().describe('Accepted, ResolvedRefs and Programmed; with dvr.enabled also DvrReady.'),
   podsProgrammed: z.int().min(0).optional().describe('Pods that run this configuration.'),
   podsTotal: z.int().min(0).optional().describe('Pods of the cluster.'),
   configHash: z.string().max(64).optional().describe('Hash of the configuration that the pods are to run.'),

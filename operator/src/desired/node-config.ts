@@ -137,6 +137,14 @@ function renderVhost({ metadata, spec }: VhostView): VhostConfig {
       },
     },
     dash: { enabled: spec.dash.enabled, mpdFile: spec.dash.mpdFile },
+    dvr: {
+      enabled: spec.dvr.enabled,
+      plan: spec.dvr.plan,
+      durationMs: durationMs(spec.dvr.duration),
+      waitKeyframe: spec.dvr.waitKeyframe,
+      path: spec.dvr.path,
+      applyTo: [...spec.dvr.applyTo],
+    },
     security: { cors: { allowOrigins: [...spec.security.cors.allowOrigins] } },
     limits: { ...spec.limits },
     cluster: { edgePublish: spec.cluster.edgePublish },
@@ -149,9 +157,10 @@ function mwLatency(text: string): VhostConfig['play']['mwLatency'] {
 }
 
 function builtInVhost(): VhostConfig {
-  const { security, ...rest } = VHOST_DEFAULTS;
+  const { security, dvr, ...rest } = VHOST_DEFAULTS;
   return {
     ...structuredClone(rest),
+    dvr: { ...dvr, applyTo: [...dvr.applyTo] },
     name: DEFAULT_VHOST,
     hosts: [DEFAULT_VHOST],
     security: { cors: { allowOrigins: [...security.cors.allowOrigins] } },
