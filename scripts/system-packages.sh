@@ -15,9 +15,10 @@ packages_of() {
         gstreamer1.0-plugins-bad vlc-bin vlc-plugin-base
       ;;
     # The Kubernetes of the end-to-end test: container runtime, pod network, kube-proxy's tools, image builds.
+    # Its players: Chromium, and Python for a reader of playlists.
     e2e)
       echo ffmpeg redis-server containerd runc containernetworking-plugins nftables iptables conntrack iproute2 \
-        buildah openssl util-linux mount procps ca-certificates
+        buildah openssl util-linux mount procps ca-certificates chromium python3-venv
       ;;
     # The compiler of the benchmark's own tools, the peers it measures beside, and what pins, watches and feeds them.
     bench) echo gcc libc6-dev libssl-dev nginx libnginx-mod-rtmp strace redis-server util-linux ffmpeg ;;

@@ -1,5 +1,5 @@
 /**
- * The Go tools of the rig and of the chart's checks: built from Go modules once, kept in the user's cache folder.
+ * The Go tools of the rig, of the chart's checks and of the tests: built from Go modules once, kept in the user's cache folder.
  *
  * `node e2e/cluster/tools.ts` builds what is missing; with a tool's name it prints that tool's path alone on stdout.
  */
@@ -29,7 +29,7 @@ const COMPONENTS = [
   'coredns',
 ] as const;
 
-const PROGRAMS = ['helm', 'kubeconform', 'pause', 'kube-score'] as const;
+const PROGRAMS = ['helm', 'kubeconform', 'pause', 'kube-score', 'hls-client'] as const;
 
 export type ToolName = (typeof COMPONENTS)[number] | (typeof PROGRAMS)[number];
 
@@ -66,6 +66,13 @@ const MODULES: readonly GoModule[] = [
     packages: ['github.com/zegl/kube-score/cmd/kube-score'],
     ldflags: '-s -w',
     binaries: ['kube-score'],
+  },
+  {
+    title: "gohlslib's client",
+    folder: 'go-hls',
+    packages: ['.'],
+    ldflags: '-s -w',
+    binaries: ['hls-client'],
   },
   {
     title: `Kubernetes ${KUBERNETES_VERSION}, CoreDNS, Helm`,

@@ -1,11 +1,28 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { CLOCK_PICTURE, sendClock } from './clock-picture.ts';
+
+const TEST_PICTURE = ['-re', '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=25'];
+const CLOCK = [
+  ...['-probesize', '32', '-analyzeduration', '0', '-f', 'rawvideo', '-pixel_format', 'yuv420p'],
+  ...['-video_size', `${CLOCK_PICTURE.width}x${CLOCK_PICTURE.height}`],
+  ...['-framerate', String(CLOCK_PICTURE.framesPerSecond), '-i', 'pipe:0'],
+];
+
+export interface EncoderOptions {
+  readonly audio?: boolean;
+  /** `clock`: a picture that tells when it was made, for latencies; see clock-picture.ts. */
+  readonly picture?: 'test' | 'clock';
+  /** Where it publishes from the second connection on; the same by default. */
+  readonly laterUrl?: string;
+}
 
 /**
- * ffmpeg as an encoder that people leave running: H.264 + AAC in real time, started again one second after each end.
+ * ffmpeg as an encoder that people leave running: H.264 + AAC in real time, a key frame a second, started again one second
+ * after each end.
  */
 export class Encoder {
   readonly url: string;
-  readonly #audio: boolean;
+  readonly #options: EncoderOptions;
   #child: ChildProcess | undefined;
   #retry: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -14,29 +31,33 @@ export class Encoder {
   /** What the last ffmpeg said last. */
   lastError = '';
 
-  constructor(url: string, { audio = true } = {}) {
+  constructor(url: string, options: EncoderOptions = {}) {
     this.url = url;
-    this.#audio = audio;
+    this.#options = options;
     this.#start();
   }
 
   #start(): void {
+    const { audio = true, picture = 'test', laterUrl = this.url } = this.#options;
     this.starts += 1;
     const child = spawn(
       'ffmpeg',
       [
-        ...['-hide_banner', '-loglevel', 'error', '-nostdin', '-re'],
-        ...['-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=25'],
-        ...(this.#audio ? ['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=44100'] : []),
+        ...['-hide_banner', '-loglevel', 'error', ...(picture === 'clock' ? [] : ['-nostdin'])],
+        ...(picture === 'clock' ? CLOCK : TEST_PICTURE),
+        ...(audio ? ['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=44100'] : []),
         ...['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-g', '25', '-pix_fmt', 'yuv420p'],
-        ...(this.#audio ? ['-c:a', 'aac', '-b:a', '64k'] : []),
-        ...['-f', 'flv', this.url],
+        ...(audio ? ['-c:a', 'aac', '-b:a', '64k'] : []),
+        ...['-f', 'flv', this.starts === 1 ? this.url : laterUrl],
       ],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
+      { stdio: [picture === 'clock' ? 'pipe' : 'ignore', 'ignore', 'pipe'] },
     );
     this.#child = child;
-    child.stderr.on('data', (chunk: Buffer) => (this.lastError = chunk.toString().trim()));
+    const ended = new AbortController();
+    if (child.stdin !== null) sendClock(child.stdin, ended.signal);
+    child.stderr?.on('data', (chunk: Buffer) => (this.lastError = chunk.toString().trim()));
     child.once('exit', () => {
+      ended.abort();
       if (!this.#stopped) this.#retry = setTimeout(() => this.#start(), 1_000);
     });
   }

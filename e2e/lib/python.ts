@@ -1,0 +1,79 @@
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { withLock } from '../cluster/lock.ts';
+import { cacheFolder } from '../cluster/tools.ts';
+import { command } from './kubectl.ts';
+
+/*
+ * Python's m3u8 as a reader of playlists that is not ours: a virtual environment in the tool cache, made once.
+ */
+
+const M3U8 = 'm3u8==6.0.0';
+/** Reads playlists, one a file, and prints what m3u8 understood. A line that it does not know raises nothing: counts do. */
+const SCRIPT = `
+import json, sys, m3u8
+def told(path):
+    with open(path) as file:
+        playlist = m3u8.loads(file.read())
+    return {
+        "isVariant": playlist.is_variant,
+        "variants": len(playlist.playlists),
+        "media": len(playlist.media),
+        "mediaSequence": playlist.media_sequence,
+        "targetDuration": playlist.target_duration,
+        "segments": len(playlist.segments),
+        "parts": sum(len(segment.parts) for segment in playlist.segments),
+        "keys": sorted({segment.key.method for segment in playlist.segments if segment.key}),
+        "discontinuities": sum(1 for segment in playlist.segments if segment.discontinuity),
+        "seconds": sum(segment.duration or 0 for segment in playlist.segments),
+        "isEnded": bool(playlist.is_endlist),
+    }
+print(json.dumps([told(path) for path in sys.argv[1:]]))
+`;
+
+/** A playlist as Python's m3u8 understands it. */
+export interface ReadPlaylist {
+  readonly isVariant: boolean;
+  readonly variants: number;
+  readonly media: number;
+  readonly mediaSequence: number | null;
+  readonly targetDuration: number | null;
+  readonly segments: number;
+  readonly parts: number;
+  readonly keys: readonly (string | null)[];
+  readonly discontinuities: number;
+  readonly seconds: number;
+  readonly isEnded: boolean;
+}
+
+async function ensurePython(): Promise<string> {
+  const folder = join(cacheFolder, 'tools', `python-${M3U8.replace('==', '-')}`);
+  const python = join(folder, 'bin', 'python3');
+  if (existsSync(python)) return python;
+  mkdirSync(join(cacheFolder, 'tools'), { recursive: true });
+  await withLock(`${folder}.lock`, console.error, async () => {
+    if (existsSync(python)) return;
+    const staging = `${folder}.building-${process.pid}`;
+    try {
+      for (const [file, ...args] of [
+        ['python3', '-m', 'venv', staging],
+        [join(staging, 'bin', 'python3'), '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', M3U8],
+      ]) {
+        const { code, stderr } = await command(file!, args, { timeoutMs: 300_000 });
+        if (code !== 0) throw new Error(`${file} ${args.join(' ')}: ${stderr.trim() || `exit ${code}`}`);
+      }
+      renameSync(staging, folder);
+    } finally {
+      rmSync(staging, { recursive: true, force: true });
+    }
+  });
+  return python;
+}
+
+/** Reads playlists' files; rejects when one cannot be read. */
+export async function readByPython(paths: readonly string[]): Promise<ReadPlaylist[]> {
+  const python = await ensurePython();
+  const { code, stdout, stderr } = await command(python, ['-c', SCRIPT, ...paths]);
+  if (code !== 0) throw new Error(`m3u8 (Python): ${stderr.trim()}`);
+  return JSON.parse(stdout) as ReadPlaylist[];
+}
