@@ -6,7 +6,9 @@ export type FormatErrorCode =
   | 'message-too-large' // an RTMP message, FLV tag or sum of unfinished messages over its bound
   | 'handshake' // an RTMP handshake
   | 'flv' // an FLV header, tag or tag body
-  | 'codec-config'; // a decoder configuration record
+  | 'codec-config' // a decoder configuration record
+  | 'nal' // NAL units of a frame whose lengths do not add up to it
+  | 'frame'; // a frame that a container has no room for
 
 /**
  * Bytes from outside that do not mean anything lawful. It ends the session that sent them and nothing else; the

@@ -11,9 +11,13 @@ export interface AacConfig {
   readonly sampleRate: number;
   /** Channels of what a decoder puts out: 2 where parametric stereo is signalled. */
   readonly channels: number;
+  /** channelConfiguration as it stands in the configuration (table 1.19); 0: told by a program config element. */
+  readonly channelConfig: number;
   /** Spectral band replication and parametric stereo, signalled explicitly. */
   readonly sbr: boolean;
   readonly ps: boolean;
+  /** Samples that a frame decodes to, at `sampleRate`: 1024 for AAC LC, 2048 where SBR is signalled. */
+  readonly frameSamples: number;
 }
 
 // ISO/IEC 14496-3 table 1.18.
@@ -22,6 +26,8 @@ const SAMPLE_RATES = [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16
 const CHANNELS = [0, 1, 2, 3, 4, 5, 6, 8, 0, 0, 0, 7, 8, 0, 8];
 const AOT_SBR = 5;
 const AOT_PS = 29;
+const AOT_LD = 23;
+const AOT_ELD = 39;
 /** Object types whose configuration goes on with GASpecificConfig. */
 const GENERAL_AUDIO = new Set([1, 2, 3, 4, 6, 7, 17, 19, 20, 21, 22, 23]);
 
@@ -41,8 +47,11 @@ export function parseAacConfig(bytes: Buffer): AacConfig {
     objectType = readObjectType(bits);
   }
   let channels = CHANNELS[channelConfig] ?? 0;
+  const isLowDelay = objectType === AOT_LD || objectType === AOT_ELD;
+  let coreFrameSamples = isLowDelay ? 512 : 1024;
+  if (objectType === AOT_ELD && bits.bitsLeft >= 1 && bits.flag()) coreFrameSamples = 480;
   if (GENERAL_AUDIO.has(objectType) && bits.bitsLeft >= 3) {
-    bits.skip(1); // frameLengthFlag
+    if (bits.flag()) coreFrameSamples = isLowDelay ? 480 : 960;
     if (bits.flag()) bits.skip(14); // coreCoderDelay
     bits.skip(1); // extensionFlag
     if (channelConfig === 0) channels = readProgramConfig(bits);
@@ -60,7 +69,8 @@ export function parseAacConfig(bytes: Buffer): AacConfig {
     if (sbr && bits.bitsLeft >= 12 && bits.bits(11) === 0x548) ps = bits.flag();
   }
   if (ps && channels === 1) channels = 2;
-  return { objectType, coreSampleRate, sampleRate, channels, sbr, ps };
+  const frameSamples = Math.round((coreFrameSamples * sampleRate) / coreSampleRate);
+  return { objectType, coreSampleRate, sampleRate, channels, channelConfig, sbr, ps, frameSamples };
 }
 
 function readObjectType(bits: BitReader): number {

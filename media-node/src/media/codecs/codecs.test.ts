@@ -143,6 +143,15 @@ test('AAC channels come from the program config element where the configuration 
   assert.equal(aacProfileName(parseAacConfig(bytes)), 'LC');
 });
 
+test('AAC frames have the samples that their configuration says', () => {
+  // LC, LC with short windows, HE at twice the core's rate, LD, ELD
+  const configs = ['1190', '1194', '2b920800', 'b990', 'f8e64000'];
+  assert.deepEqual(
+    configs.map((config) => parseAacConfig(hex(config)).frameSamples),
+    [1024, 960, 2048, 512, 512],
+  );
+});
+
 const audio: readonly (readonly [string, AudioCodec, string, readonly [number, number]])[] = [
   ['OpusHead, mono', 'opus', '4f707573486561640101380180bb0000000000', [48000, 1]],
   [
