@@ -8,6 +8,7 @@ import { decodeAmf0, encodeAmf0 } from './amf0.ts';
 import { FlvDemuxer } from './flv-demuxer.ts';
 import { FlvReader } from './flv-file.ts';
 import { encodeRtmpMedia, flvFrame, flvSequenceHeader } from './flv-muxer.ts';
+import { TsMuxer } from './mpegts-muxer.ts';
 import { splitAggregate } from './rtmp-aggregate.ts';
 import { ChunkReader } from './rtmp-chunk-reader.ts';
 import { decodeCommand } from './rtmp-command.ts';
@@ -20,6 +21,7 @@ import {
   RTMP_USER_CONTROL,
   type RtmpMessage,
 } from './rtmp-message.ts';
+import { HEVC_CONFIG, avcConfig, prefixed, readPackets } from './testing-mpegts.ts';
 import { fuzzSettings, mutate, pieces, random, readCorpus, readHexFile } from './testing.ts';
 
 /*
@@ -134,6 +136,16 @@ const CONFIGURATIONS = [
   '06664c6143000000221000100000000000000000bb80 02f000000000 00000000000000000000000000000000',
 ].map((text) => Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
+/** What the second byte says: a track of this codec, with this configuration; what follows are its frames. */
+const NAL_TRACKS = [
+  makeVideoTrack(1, 'h264', avcConfig(4)),
+  makeVideoTrack(1, 'h264', avcConfig(2)),
+  makeVideoTrack(1, 'hevc', HEVC_CONFIG),
+  makeVideoTrack(1, 'h264', avcConfig(1)),
+];
+const NALS = ['6588', '09f0', '41aabbcc', '2601af', '00', '674d400d'].map((hex) => Buffer.from(hex, 'hex'));
+const NAL_FRAMES = [4, 2, 4, 1].map((size, index) => Buffer.concat([Buffer.from([index]), prefixed(NALS, size)]));
+
 const targets: readonly (readonly [
   string,
   readonly Buffer[],
@@ -163,6 +175,16 @@ const targets: readonly (readonly [
         kind === 'video' ? makeVideoTrack(1, codec, bytes.subarray(1)) : makeAudioTrack(1, codec, bytes.subarray(1));
       if (track.kind === 'video') assert.ok(track.width >= 0 && track.height >= 0);
       else assert.ok(track.sampleRate >= 0 && track.channels >= 0);
+    },
+  ],
+  [
+    'length-prefixed NAL units',
+    // The track's place in NAL_TRACKS, then the frame.
+    NAL_FRAMES,
+    (bytes, below) => {
+      const track = NAL_TRACKS[(bytes[0] ?? 0) % NAL_TRACKS.length]!;
+      const frame = { track, dtsMs: below(1_000), ptsMs: below(1_000), isKey: below(2) === 0, data: bytes.subarray(1) };
+      readPackets(new TsMuxer([track]).frame(frame));
     },
   ],
   [
