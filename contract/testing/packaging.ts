@@ -10,7 +10,7 @@ export interface SnapshotShape {
   /** Of the complete segments, in milliseconds. */
   readonly durationsMs: readonly number[];
   readonly firstSeq?: number;
-  readonly partTargetMs?: number;
+  readonly partTargetMs?: number | undefined;
   /** Parts of the open segment; low latency alone. */
   readonly openParts?: number;
   readonly isEnded?: boolean;
@@ -162,7 +162,7 @@ export const anyShape: fc.Arbitrary<SnapshotShape> = fc
         isEnded,
         isIndependent,
         stem,
-        ...(isLowLatency && { partTargetMs }),
+        partTargetMs: isLowLatency ? partTargetMs : undefined,
         openParts: isLowLatency && !isEnded ? openParts : 0,
         gaps: seqs.filter((_, index) => index % 3 === 0),
         seams: seqs.filter((_, index) => index % 3 === 1),
