@@ -97,6 +97,7 @@ async function start(): Promise<void> {
         cluster: env.LIVECLUSTER_CLUSTER,
       }),
     originsDns: { host: env.LIVECLUSTER_ORIGINS_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
+    hlsFolder: env.LIVECLUSTER_HLS_FOLDER,
     logger,
     setLogLevel: setLevel,
     processMetrics: true,

@@ -22,6 +22,9 @@ import { ConfigStore } from './config/config-store.ts';
 import { HttpServer } from './http/http-server.ts';
 import { ConnectionLimit } from './lib/connection-limit.ts';
 import { TlsIdentity } from './lib/tls-identity.ts';
+import type { PackagingLedger } from './packaging/packaged-stream.ts';
+import { makePackaging } from './packaging-side.ts';
+import type { PackagingSide } from './packaging-side.ts';
 import { HttpFlv } from './protocols/http-flv/http-flv.ts';
 import { RelayVerifier } from './protocols/rtmp/relay-credential.ts';
 import { RtmpServer } from './protocols/rtmp/server.ts';
@@ -78,6 +81,10 @@ export interface MediaNodeOptions {
   readonly directory: (request: DirectoryRequest) => Directory;
   /** Headless Service of the origins, for when the directory is away; left out, only nodes seen there are known. */
   readonly originsDns?: { readonly host: string; readonly adminPort: number };
+  /** What other nodes go on with in this one's playlists; left out, the cluster's. */
+  readonly packagingLedger?: PackagingLedger;
+  /** See LIVECLUSTER_HLS_FOLDER in contract/node-env.ts. */
+  readonly hlsFolder?: string | undefined;
   readonly logger: Logger;
   /** Told the configuration's log level, at the start and after each change. */
   readonly setLogLevel?: (level: string) => void;
@@ -135,6 +142,7 @@ class WiredNode implements MediaNode {
   readonly #limit: ConnectionLimit;
   readonly #limits: LimitGate;
   readonly #streams: StreamRegistry;
+  readonly #packaging: PackagingSide;
   readonly #rtmp: RtmpServer;
   readonly #rtmps: RtmpServer;
   readonly #tls: TlsIdentity;
@@ -159,6 +167,15 @@ class WiredNode implements MediaNode {
     this.#log = logger;
     this.#streams = new StreamRegistry({
       rules: (vhost) => (this.config.vhosts.named(vhost) ?? VHOST_DEFAULTS).play,
+    });
+    this.#packaging = makePackaging({
+      nodeId: this.nodeId,
+      config: this.config,
+      registry: this.#streams,
+      ledger: options.packagingLedger,
+      secret: relayKey,
+      folder: options.hlsFolder,
+      logger,
     });
     this.#limit = new ConnectionLimit(this.config.config.maxConnections);
     this.#limits = new LimitGate({
@@ -317,6 +334,7 @@ class WiredNode implements MediaNode {
     this.endSessions(reason);
     this.#unsubscribe();
     this.#limits.close();
+    this.#packaging.close();
     await this.#side?.close(reason);
     await Promise.all([this.#api.close(), this.#admin.close()]);
     this.#metrics.close();
