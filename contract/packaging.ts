@@ -55,6 +55,12 @@ export const PackagedSegment = z.object({
   programDateTimeMs: z.number(),
   /** It does not continue the one before it: another encoder, another codec, another node. */
   isDiscontinuity: z.boolean(),
+  /**
+   * The segments from one discontinuity up to the next are a run: the first one's number, wall clock and decoding time, in
+   * each segment of it. A Period of DASH is a run, and must begin at the same time in every manifest though its first segment
+   * has left the window. Left out: what is known is the first segment listed.
+   */
+  run: z.object({ seq: z.int().min(0), programDateTimeMs: z.number(), startMs: timeMs }).optional(),
   /** Nobody has its media: an origin died while it was being written. */
   isGap: z.boolean(),
   /** AES-128: the key of this segment. The initialization vector is `iv`, 32 hex digits. */

@@ -33,13 +33,18 @@ export function snapshotOf(shape: SnapshotShape): PackagingSnapshot {
   let startMs = 0;
   let init = firstSeq;
   let key = firstSeq;
+  let run = { seq: firstSeq, programDateTimeMs: SNAPSHOT_EPOCH_MS, startMs };
   const segment = (seq: number, durationMs: number, complete: boolean): PackagedSegment => {
-    if (seams.includes(seq)) init = seq;
+    if (seams.includes(seq)) {
+      init = seq;
+      run = { seq, programDateTimeMs: SNAPSHOT_EPOCH_MS + startMs, startMs };
+    }
     if (keys.includes(seq)) key = seq;
     const made: PackagedSegment = {
       seq,
       programDateTimeMs: SNAPSHOT_EPOCH_MS + startMs,
       isDiscontinuity: seams.includes(seq),
+      run,
       isGap: gaps.includes(seq),
       ...(keys.length > 0 && {
         key: { file: `${stem}-${key}.key`, uri: `${stem}-${key}.key`, iv: seq.toString(16).padStart(32, '0') },
