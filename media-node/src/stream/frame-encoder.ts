@@ -1,13 +1,25 @@
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 
+/** What an encoder of one output may read of its stream, at any time. */
+export interface EncoderSource {
+  /** As they are for the next frame; another array when they change. */
+  readonly tracks: readonly Track[];
+}
+
 /**
  * Turns frames into one wire format. Pure: no sockets, no timers, no state that a frame changes, so that one encoder
- * serves every player of its format and its output may be given to a player from any frame boundary on.
+ * serves every player of its format and its output may be given to a player from any frame boundary on. A format that
+ * counts its packets has an encoder for each output: see forOutput.
  */
 export interface FrameEncoder {
   /** Format and variant, such as `flv` or `rtmp/1`: players whose encoders share an id share the encoded bytes. */
   readonly id: string;
+  /**
+   * The encoder of one output, with the same id, for formats whose frames change a state: every player of the output gets
+   * its bytes, each from some key frame on. Left out, this one serves all outputs.
+   */
+  forOutput?(source: EncoderSource): FrameEncoder;
   /**
    * What a player gets once, before its first frame: container header, metadata, decoder configurations.
    * `dtsMs` is the decoding time of the first frame that will follow.

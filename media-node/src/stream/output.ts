@@ -45,7 +45,7 @@ export class Output implements GroupSource {
 
   /** `gop`: what the stream's cache holds already; `shiftMs`: from its times to the stream's own clock. */
   constructor(encoder: FrameEncoder, source: OutputSource, gop: readonly Frame[], shiftMs: number) {
-    this.encoder = encoder;
+    this.encoder = encoder.forOutput?.(source) ?? encoder;
     this.#source = source;
     for (const [index, frame] of gop.entries()) {
       this.#add(frame, frame.dtsMs + shiftMs, index === 0 ? 'begun' : 'extended');
