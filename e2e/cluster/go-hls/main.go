@@ -27,13 +27,13 @@ type track struct {
 	last int64
 }
 
-func (t *track) unit(mutex *sync.Mutex, dts int64) {
+func (t *track) units(mutex *sync.Mutex, dts int64, count int) {
 	mutex.Lock()
 	defer mutex.Unlock()
 	if t.Units > 0 && dts <= t.last {
 		t.StepsBack++
 	}
-	t.Units++
+	t.Units += count
 	t.last = dts
 }
 
@@ -72,13 +72,13 @@ func main() {
 			mutex.Unlock()
 			switch source.Codec.(type) {
 			case *codecs.H264, *codecs.H265:
-				client.OnDataH26x(source, func(_ int64, dts int64, _ [][]byte) { into.unit(&mutex, dts) })
+				client.OnDataH26x(source, func(_ int64, dts int64, _ [][]byte) { into.units(&mutex, dts, 1) })
 			case *codecs.MPEG4Audio:
-				client.OnDataMPEG4Audio(source, func(pts int64, _ [][]byte) { into.unit(&mutex, pts) })
+				client.OnDataMPEG4Audio(source, func(pts int64, data [][]byte) { into.units(&mutex, pts, len(data)) })
 			case *codecs.AV1:
-				client.OnDataAV1(source, func(pts int64, _ [][]byte) { into.unit(&mutex, pts) })
+				client.OnDataAV1(source, func(pts int64, _ [][]byte) { into.units(&mutex, pts, 1) })
 			case *codecs.Opus:
-				client.OnDataOpus(source, func(pts int64, _ [][]byte) { into.unit(&mutex, pts) })
+				client.OnDataOpus(source, func(pts int64, data [][]byte) { into.units(&mutex, pts, len(data)) })
 			}
 		}
 		return nil

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { ensureTools } from '../cluster/tools.ts';
+import { PeerTool } from '../../media-node/src/protocols/testing/peer-tools.ts';
+import { command } from './kubectl.ts';
+
+/*
+ * Programs of other people that read what is served: each gets an address, reads some seconds of it, and must find nothing to
+ * complain of.
+ */
+
+export interface Reader {
+  readonly name: string;
+  /** Host that names the Vhost; the default one where it is left out. */
+  readonly host?: string;
+  /** Reads from http://host:port; rejects with what the program said. */
+  readonly read: (url: string) => Promise<void>;
+}
+
+const SECONDS = 6;
+const LIMIT_MS = 60_000;
+
+/** ffmpeg takes the media apart and decodes it; a word on its standard error is a complaint. */
+async function ffmpeg(url: string, ...tracks: ('video' | 'audio')[]): Promise<void> {
+  const { code, stdout, stderr } = await command(
+    'ffmpeg',
+    [
+      ...['-hide_banner', '-loglevel', 'warning', '-nostdin', '-xerror', '-i', url, '-t', String(SECONDS)],
+      ...['-f', 'framecrc', '-'],
+    ],
+    { timeoutMs: LIMIT_MS },
+  );
+  assert.equal(stderr.trim(), '', `ffmpeg ${url}`);
+  assert.equal(code, 0, `ffmpeg ${url}`);
+  // Of two tracks the picture comes first: "0, dts, pts, duration, size, crc".
+  const frames = (index: number) => stdout.split('\n').filter((line) => line.startsWith(`${index},`)).length;
+  for (const [index, kind] of tracks.entries()) {
+    const least = (kind === 'video' ? 25 : 43) * (SECONDS - 1);
+    assert.ok(frames(index) >= least, `ffmpeg got ${frames(index)} frames of ${kind} from ${url}`);
+  }
+}
+
+/** ffprobe names the codecs. */
+async function ffprobe(url: string, ...codecs: string[]): Promise<void> {
+  const args = ['-hide_banner', '-loglevel', 'warning', '-show_entries', 'stream=codec_name', '-of', 'csv=p=0', url];
+  const { code, stdout, stderr } = await command('ffprobe', args, { timeoutMs: LIMIT_MS });
+  assert.equal(stderr.trim(), '', `ffprobe ${url}`);
+  assert.equal(code, 0, `ffprobe ${url}`);
+  const found = new Set(stdout.split('\n').filter((line) => line !== ''));
+  assert.deepEqual([...found].sort(), [...codecs].sort(), `ffprobe ${url}`);
+}
+
+interface HlsClientReport {
+  readonly tracks: readonly { readonly codec: string; readonly units: number; readonly stepsBack: number }[];
+  readonly decodeErrors: readonly string[];
+  readonly end?: string;
+}
+
+async function gohlslib(url: string): Promise<void> {
+  const { 'hls-client': client } = await ensureTools();
+  const { code, stdout, stderr } = await command(client, [url, String(SECONDS)], { timeoutMs: LIMIT_MS });
+  assert.equal(code, 0, `gohlslib: ${stdout} ${stderr}`);
+  const report = JSON.parse(stdout) as HlsClientReport;
+  assert.deepEqual(report.decodeErrors, []);
+  assert.deepEqual(report.tracks.map(({ codec }) => codec).sort(), ['*codecs.H264', '*codecs.MPEG4Audio']);
+  for (const { codec, units, stepsBack } of report.tracks) {
+    assert.ok(units >= 25, `gohlslib got ${units} units of ${codec}`);
+    assert.equal(stepsBack, 0, `gohlslib: times of ${codec} rise`);
+  }
+}
+
+async function vlc(url: string): Promise<void> {
+  const tool = new PeerTool('cvlc', ['-I', 'dummy', '-q', '--sout', '#std{access=file,mux=ts,dst=-}', url]);
+  try {
+    const bytes = await tool.output(100_000);
+    const pids = new Set<number>();
+    for (let at = 0; at + 188 <= bytes.length; at += 188) pids.add(bytes.readUInt16BE(at + 1) & 0x1fff);
+    assert.ok(pids.size >= 4, `VLC found tables, picture and sound at ${url}: ${[...pids].join()}`);
+  } finally {
+    tool.stop();
+  }
+}
+
+/** GStreamer's demuxers, and its parser of H.264, which writes an Annex B stream. */
+async function gstreamer(url: string, ...demuxers: string[]): Promise<void> {
+  const chain = [...demuxers, 'h264parse', 'video/x-h264,stream-format=byte-stream', 'fdsink sync=false'];
+  const tail = chain.flatMap((element) => ['!', ...element.split(' ')]);
+  const tool = new PeerTool('gst-launch-1.0', ['-q', 'souphttpsrc', `location=${url}`, ...tail]);
+  try {
+    const bytes = await tool.output(30_000);
+    let pictures = 0;
+    for (let at = bytes.indexOf('\x00\x00\x01', 0, 'latin1'); at >= 0;) {
+      const type = (bytes[at + 3] ?? 0) & 0x1f;
+      // A picture may have several slices; the first begins at macroblock 0: ue(v) of one bit.
+      if ((type === 1 || type === 5) && ((bytes[at + 4] ?? 0) & 0x80) !== 0) pictures += 1;
+      at = bytes.indexOf('\x00\x00\x01', at + 3, 'latin1');
+    }
+    assert.ok(pictures >= 25, `GStreamer found ${pictures} pictures at ${url}`);
+  } finally {
+    tool.stop();
+  }
+}
+
+/**
+ * The readers and what each reads: live/stream01 with H.264 and AAC in MPEG-TS and DASH at the default host, for low latency
+ * at another.
+ */
+export function readersOf(lowLatencyHost: string): readonly Reader[] {
+  const path = (file: string) => `/live/stream01${file}`;
+  return [
+    { name: 'ffmpeg, HLS of MPEG-TS,', read: (url) => ffmpeg(url + path('.m3u8'), 'video', 'audio') },
+    {
+      name: 'ffmpeg, Low-Latency HLS,',
+      host: lowLatencyHost,
+      read: (url) => ffmpeg(url + path('.m3u8'), 'video', 'audio'),
+    },
+    { name: 'ffmpeg, DASH,', read: (url) => ffmpeg(url + path('.mpd'), 'video', 'audio') },
+    { name: 'ffmpeg, HTTP-TS,', read: (url) => ffmpeg(url + path('.ts'), 'video', 'audio') },
+    { name: 'ffmpeg, HTTP-AAC,', read: (url) => ffmpeg(url + path('.aac'), 'audio') },
+    { name: 'ffprobe, HLS of MPEG-TS,', read: (url) => ffprobe(url + path('.m3u8'), 'h264', 'aac') },
+    { name: 'ffprobe, DASH,', read: (url) => ffprobe(url + path('.mpd'), 'h264', 'aac') },
+    { name: "gohlslib's client, HLS of MPEG-TS,", read: (url) => gohlslib(url + path('.m3u8')) },
+    {
+      name: "gohlslib's client, Low-Latency HLS,",
+      host: lowLatencyHost,
+      read: (url) => gohlslib(url + path('.m3u8')),
+    },
+    { name: 'VLC, HLS of MPEG-TS,', read: (url) => vlc(url + path('.m3u8')) },
+    { name: 'VLC, Low-Latency HLS,', host: lowLatencyHost, read: (url) => vlc(url + path('.m3u8')) },
+    { name: 'GStreamer, HLS of MPEG-TS,', read: (url) => gstreamer(url + path('.m3u8'), 'hlsdemux', 'tsdemux') },
+    { name: 'GStreamer, DASH,', read: (url) => gstreamer(url + path('.mpd'), 'dashdemux', 'qtdemux') },
+  ];
+}
