@@ -83,8 +83,8 @@ async function vlc(url: string): Promise<void> {
 /** GStreamer's demuxers, and its parser of H.264, which writes an Annex B stream. */
 async function gstreamer(url: string, ...demuxers: string[]): Promise<void> {
   const chain = [...demuxers, 'h264parse', 'video/x-h264,stream-format=byte-stream', 'fdsink sync=false'];
-  const tail = chain.flatMap((element) => ['!', ...element.split(' ')]);
-  const tool = new PeerTool('gst-launch-1.0', ['-q', 'souphttpsrc', `location=${url}`, ...tail]);
+  const args = `-q souphttpsrc location=${url} ! ${chain.join(' ! ')}`.split(' ');
+  const tool = new PeerTool('gst-launch-1.0', args);
   try {
     const bytes = await tool.output(30_000);
     let pictures = 0;
