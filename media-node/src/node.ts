@@ -25,7 +25,7 @@ import { TlsIdentity } from './lib/tls-identity.ts';
 import type { PackagingLedger } from './packaging/packaged-stream.ts';
 import { makePackaging } from './packaging-side.ts';
 import type { PackagingSide } from './packaging-side.ts';
-import { HttpFlv } from './protocols/http-flv/http-flv.ts';
+import { HttpRemux } from './protocols/http-remux/http-remux.ts';
 import { RelayVerifier } from './protocols/rtmp/relay-credential.ts';
 import { RtmpServer } from './protocols/rtmp/server.ts';
 import type { Gate } from './stream/gate.ts';
@@ -387,8 +387,8 @@ class WiredNode implements MediaNode {
     for (const path of ['/api/v1/versions', '/api/v1/versions/']) {
       this.#http.route('*', path, ({ raw }, response) => api.handle(raw, response));
     }
-    const flv = new HttpFlv({ gate, log: this.#log.child({ protocol: 'flv' }) });
-    this.#http.fallback((request, response) => flv.handle(request, response));
+    const remux = new HttpRemux({ gate, log: this.#log });
+    this.#http.fallback((request, response) => remux.handle(request, response));
   }
 
   *#samples(): Iterable<MetricSample> {

@@ -50,6 +50,10 @@ test('the tables of H.264 and AAC, byte by byte', () => {
     [2, 2],
     'repetitions count on',
   );
+  assert.deepEqual(
+    readPackets(muxer.lastTables()).map(({ counter }) => counter),
+    [2, 2],
+  );
 });
 
 test('a small video frame, byte by byte', () => {

@@ -70,6 +70,11 @@ export class TsMuxer {
     return this.#tables.next();
   }
 
+  /** What `tables` answered last, for a player that begins between two of them; it does not count as another repetition. */
+  lastTables(): Buffer {
+    return this.#tables.last();
+  }
+
   /** All packets of a frame, as one PES packet; empty for a track that is not carried. Throws FormatError 'nal' or 'frame'. */
   frame(frame: Frame): Buffer {
     return this.#packets([frame]);

@@ -47,8 +47,13 @@ export class ProgramTables {
 
   /** The next repetition of both. */
   next(): Buffer {
-    const out = Buffer.from(this.#packets);
     this.#counter = (this.#counter + 1) & 15;
+    return this.last();
+  }
+
+  /** The last repetition once more. */
+  last(): Buffer {
+    const out = Buffer.from(this.#packets);
     out[3] = out[TS_PACKET_BYTES + 3] = 0x10 | this.#counter;
     return out;
   }

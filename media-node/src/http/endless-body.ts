@@ -29,26 +29,42 @@ export class EndlessBody {
   /** HTTP/1.1: what is written has to be whole chunks. HTTP/1.0: bytes as they are, up to the connection's end. */
   readonly isChunked: boolean;
   readonly #socket: Socket;
+  readonly #response: ServerResponse;
+  readonly #headers: Readonly<Record<string, string>>;
+  #hasBegun = false;
   #hasEnded = false;
 
-  /** Sends the head with status 200. Throws HttpError 400 for a request behind another one on its connection. */
+  /** Throws HttpError 400 for a request behind another one on its connection. Nothing is sent before `begin`. */
   constructor(request: IncomingMessage, response: ServerResponse, headers: Readonly<Record<string, string>>) {
     const { socket } = response;
     if (socket === null) {
       throw new HttpError(400, 'this answer has no end: ask on a connection of its own');
     }
     this.#socket = socket;
+    this.#response = response;
+    this.#headers = headers;
     this.isChunked = request.httpVersionMajor === 1 && request.httpVersionMinor >= 1;
-    response.writeHead(200, {
-      ...headers,
+  }
+
+  /** Until then another answer may be given. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  /** Sends the head with status 200, which the first bytes do as well; idempotent. */
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#response.writeHead(200, {
+      ...this.#headers,
       ...(this.isChunked && { 'Transfer-Encoding': 'chunked' }),
       // Nothing is to follow on this connection.
       Connection: 'close',
     });
-    response.flushHeaders();
-    taken.add(socket);
+    this.#response.flushHeaders();
+    taken.add(this.#socket);
     // It may have nothing to say for as long as it likes; dead sockets are found by TCP's keep-alive.
-    socket.setTimeout(0);
+    this.#socket.setTimeout(0);
   }
 
   /** Bytes written and not yet taken by the kernel. */
@@ -58,13 +74,16 @@ export class EndlessBody {
 
   /** Queues bytes, which are shared and never changed; ignored after the end. */
   write(bytes: Buffer): void {
-    if (!this.#hasEnded && this.#socket.writable) this.#socket.write(bytes);
+    if (this.#hasEnded || !this.#socket.writable) return;
+    if (!this.#hasBegun) this.begin();
+    this.#socket.write(bytes);
   }
 
   /** Ends the body after what is queued, and the connection with it; idempotent. */
   end(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    this.begin();
     const socket = this.#socket;
     if (this.isChunked && socket.writable) socket.end(LAST_CHUNK);
     else socket.end();

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { HttpServer } from '../../http/http-server.ts';
 import { ConnectionLimit } from '../../lib/connection-limit.ts';
-import { HttpFlv } from '../http-flv/http-flv.ts';
+import { HttpRemux } from '../http-remux/http-remux.ts';
 import { RelayVerifier } from '../rtmp/relay-credential.ts';
 import { RtmpServer } from '../rtmp/server.ts';
 import { MemoryGate } from './memory-gate.ts';
@@ -9,7 +9,7 @@ import { MemoryGate } from './memory-gate.ts';
 export const LOG = pino({ level: process.env['LOG_LEVEL'] ?? 'silent' });
 export const RELAY_KEY = Buffer.from('a key that only tests know');
 
-/** RTMP and HTTP-FLV on loopback, on a MemoryGate. */
+/** RTMP and endless files over HTTP on loopback, on a MemoryGate. */
 export interface TestNode {
   readonly gate: MemoryGate;
   readonly limit: ConnectionLimit;
@@ -23,8 +23,8 @@ export async function startTestNode(gate: MemoryGate = new MemoryGate(), maxConn
   const limit = new ConnectionLimit(maxConnections);
   const rtmp = new RtmpServer({ gate, limit, log: LOG, relayVerifier: new RelayVerifier(RELAY_KEY, 'node-a') });
   const http = new HttpServer({ limit, log: LOG });
-  const flv = new HttpFlv({ gate, log: LOG });
-  http.fallback((request, response) => flv.handle(request, response));
+  const remux = new HttpRemux({ gate, log: LOG, headWaitMs: 50 });
+  http.fallback((request, response) => remux.handle(request, response));
   const [rtmpPort, httpPort] = await Promise.all([rtmp.listen(0, '127.0.0.1'), http.listen(0, '127.0.0.1')]);
   return {
     gate,

@@ -1,12 +1,12 @@
 import type { EndlessBody } from '../../http/endless-body.ts';
 import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 import type { Player, PlayOptions } from '../../stream/player.ts';
-import { FLV_CHUNK_ENCODER, FLV_ENCODER } from './flv-encoder.ts';
+import type { RemuxFormat, RemuxName } from './remux-format.ts';
 
-/** A viewer by HTTP-FLV: the answer to its request. */
-export class FlvPlayer implements Player {
+/** A viewer of an endless file over HTTP: the answer to its request. */
+export class RemuxPlayer implements Player {
   readonly id: string;
-  readonly protocol = 'flv';
+  readonly protocol: RemuxName;
   readonly ip: string;
   readonly isRelay = false;
   readonly encoder: FrameEncoder;
@@ -15,9 +15,10 @@ export class FlvPlayer implements Player {
   endReason: string | undefined;
   readonly #body: EndlessBody;
 
-  constructor(body: EndlessBody, about: Pick<Player, 'id' | 'ip' | 'options'>) {
+  constructor(format: RemuxFormat, body: EndlessBody, about: Pick<Player, 'id' | 'ip' | 'options'>) {
     this.#body = body;
-    this.encoder = body.isChunked ? FLV_CHUNK_ENCODER : FLV_ENCODER;
+    this.protocol = format.name;
+    this.encoder = body.isChunked ? format.chunked : format.plain;
     this.id = about.id;
     this.ip = about.ip;
     this.options = about.options;

@@ -1,6 +1,5 @@
 import { encodeFlvHeader } from '../../formats/flv-file.ts';
 import { encodeFlvMedia, flvFrame, flvMetadata, flvSequenceHeader } from '../../formats/flv-muxer.ts';
-import { httpChunk } from '../../http/endless-body.ts';
 import { EMPTY } from '../../lib/bytes.ts';
 import type { Frame, Metadata } from '../../media/frame.ts';
 import type { Track } from '../../media/track.ts';
@@ -33,20 +32,3 @@ export const FLV_ENCODER: FrameEncoder = {
     return encodeFlvMedia(flvFrame(frame));
   },
 };
-
-/**
- * The same, each tag in an HTTP chunk of its own: about 9 bytes more a tag, and whatever is cut out of the stream between
- * frames is a piece of a chunked body, so that viewers share it with its framing.
- */
-export const FLV_CHUNK_ENCODER: FrameEncoder = {
-  id: 'flv/chunked',
-  header: (tracks, metadata, dtsMs) => httpChunk(FLV_ENCODER.header(tracks, metadata, dtsMs)),
-  config: (track, dtsMs) => chunkOrNothing(FLV_ENCODER.config(track, dtsMs)),
-  metadata: (metadata) => httpChunk(FLV_ENCODER.metadata(metadata)),
-  encode: (frame) => httpChunk(FLV_ENCODER.encode(frame)),
-};
-
-/** An empty chunk would end the body. */
-function chunkOrNothing(bytes: Buffer): Buffer {
-  return bytes.length === 0 ? EMPTY : httpChunk(bytes);
-}

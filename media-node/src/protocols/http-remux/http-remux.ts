@@ -1,0 +1,190 @@
+import { randomBytes } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import type { VhostConfig } from '#contract/node-config.ts';
+import { setCors } from '../../http/cors.ts';
+import { EndlessBody } from '../../http/endless-body.ts';
+import { HttpError } from '../../http/http-error.ts';
+import type { HttpRequest } from '../../http/http-request.ts';
+import { StreamError } from '../../stream/errors.ts';
+import type { Gate, GateCode } from '../../stream/gate.ts';
+import { GateError } from '../../stream/gate.ts';
+import type { Track } from '../../media/track.ts';
+import type { Stream } from '../../stream/stream.ts';
+import { isStreamName } from '../../stream/stream-key.ts';
+import { Mount } from './mount.ts';
+import type { RemuxFormat } from './remux-format.ts';
+import { remuxFormats } from './remux-format.ts';
+import { RemuxPlayer } from './remux-player.ts';
+
+export interface HttpRemuxOptions {
+  readonly gate: Gate;
+  readonly log: Logger;
+  /** How long a client waits for the stream's first frame before it gets its headers; default 5 s. */
+  readonly headWaitMs?: number;
+}
+
+const HEAD_WAIT_MS = 5_000;
+
+const STATUS: Record<GateCode, number> = {
+  'no-vhost': 404,
+  busy: 409,
+  denied: 403,
+  limit: 503,
+  'not-here': 404,
+  draining: 503,
+  unavailable: 503,
+};
+
+/**
+ * Plays streams as endless files at their Vhost's mount: `.flv` as it is written there, `.ts`, `.aac` and `.mp3` in its
+ * place. The path decides, so it goes behind an HttpServer's routes, and behind whoever knows segments by their names.
+ */
+export class HttpRemux {
+  readonly #options: HttpRemuxOptions;
+  readonly #formats: ReadonlyMap<string, RemuxFormat>;
+  /** By template and ending: the Vhosts of a node have few different ones. */
+  readonly #mounts = new Map<string, Mount>();
+
+  constructor(options: HttpRemuxOptions) {
+    this.#options = options;
+    const formats = remuxFormats((error) => {
+      options.log.warn({ code: error.code, reason: error.message }, 'a format cannot carry a frame and leaves it out');
+    });
+    this.#formats = new Map(formats.map((format) => [format.name, format]));
+  }
+
+  /** Answers GET and HEAD; rejects with HttpError, 404 for paths that end as no format does. */
+  async handle(request: HttpRequest, response: ServerResponse): Promise<void> {
+    const path = request.segments.join('/');
+    const format = this.#formats.get(path.slice(path.lastIndexOf('.') + 1));
+    if (format === undefined) throw new HttpError(404, 'there is nothing at this path');
+    const host = request.query.get('vhost') || request.query.get('domain') || request.host;
+    const { vhost, app, stream: name } = this.#find(format, host, path);
+    setCors(request.raw, response, vhost.security.cors.allowOrigins);
+    const headers = { 'Content-Type': format.contentType, 'Cache-Control': 'no-cache, no-store' };
+    if (request.method === 'HEAD') {
+      response.writeHead(200, { ...headers, Connection: 'close' });
+      response.end();
+      return;
+    }
+    const key = { vhost: vhost.name, app, stream: name };
+    const id = randomBytes(6).toString('hex');
+    const log = this.#options.log.child({ session: id, ip: request.ip, protocol: format.name });
+    const viewing = await this.#options.gate
+      .play(key, {
+        id,
+        protocol: format.name,
+        ip: request.ip,
+        tcUrl: `http://${request.raw.headers.host ?? request.host}/${app}`,
+        pageUrl: request.raw.headers.referer ?? '',
+        param: request.search,
+      })
+      .catch((error: unknown) => {
+        throw refusal(error);
+      });
+    if (response.destroyed || response.closed) {
+      viewing.close?.();
+      return;
+    }
+    const { stream, vhost: decided } = viewing;
+    let player: RemuxPlayer;
+    let body: EndlessBody;
+    try {
+      body = new EndlessBody(request.raw, response, headers);
+      player = new RemuxPlayer(format, body, { id, ip: request.ip, options: decided.play });
+      const playback = stream.play(player);
+      log.info({ ...key }, 'play began');
+      response.once('close', () => {
+        playback.leave();
+        viewing.close?.();
+        log.info({ ...key, reason: player.endReason, ...playback.stats() }, 'play ended');
+      });
+    } catch (error) {
+      viewing.close?.();
+      throw refusal(error);
+    }
+    if (format.fault === undefined) body.begin();
+    else await this.#beginWhereItFits(format.fault, stream, { player, body, response });
+  }
+
+  /**
+   * Begins the answer when the stream's tracks are known, at the latest after a while; rejects with HttpError 404 where the
+   * format cannot carry them.
+   */
+  async #beginWhereItFits(fault: NonNullable<RemuxFormat['fault']>, stream: Stream, viewer: Viewer): Promise<void> {
+    const { player, body, response } = viewer;
+    const waited = setTimeout(() => body.begin(), this.#options.headWaitMs ?? HEAD_WAIT_MS);
+    const tracks = await tracksAtNextFrame(stream, response);
+    clearTimeout(waited);
+    if (tracks === undefined) return;
+    const reason = fault(tracks);
+    if (reason === undefined) {
+      body.begin();
+    } else if (body.hasBegun) {
+      player.close(reason);
+    } else {
+      player.endReason ??= reason;
+      throw new HttpError(404, reason);
+    }
+  }
+
+  /** Which Vhost and stream a path names. Throws HttpError 404. */
+  #find(format: RemuxFormat, host: string, path: string): { vhost: VhostConfig; app: string; stream: string } {
+    const vhost = this.#options.gate.vhost(host);
+    if (vhost === undefined) throw new HttpError(404, 'no vhost answers to this host name');
+    const match = this.#mount(vhost, format).match(path);
+    if (match === undefined || !isStreamName(match.app) || !isStreamName(match.stream)) {
+      throw new HttpError(404, 'there is nothing at this path');
+    }
+    // The path names the vhost: it decides, provided that vhost's streams are to be found there.
+    const named = match.host === undefined ? vhost : this.#options.gate.vhost(match.host);
+    if (named === undefined || named.httpRemux.mount !== vhost.httpRemux.mount) {
+      throw new HttpError(404, 'no vhost answers to the host name in this path');
+    }
+    if (!named.httpRemux.enabled)
+      throw new HttpError(404, 'this vhost offers no streams over HTTP (httpRemux.enabled)');
+    return { vhost: named, app: match.app, stream: match.stream };
+  }
+
+  #mount(vhost: VhostConfig, { name }: RemuxFormat): Mount {
+    const template = vhost.httpRemux.mount.replace(/\.flv$/, `.${name}`);
+    let mount = this.#mounts.get(template);
+    if (mount === undefined) {
+      // Templates of configurations long gone are not worth keeping apart.
+      if (this.#mounts.size >= 1_000) this.#mounts.clear();
+      mount = new Mount(template);
+      this.#mounts.set(template, mount);
+    }
+    return mount;
+  }
+}
+
+interface Viewer {
+  readonly player: RemuxPlayer;
+  readonly body: EndlessBody;
+  readonly response: ServerResponse;
+}
+
+/** Those that the next frame belongs to; undefined when the answer is over before. Tracks without a frame may be old. */
+async function tracksAtNextFrame(stream: Stream, response: ServerResponse): Promise<readonly Track[] | undefined> {
+  const { promise, resolve } = Promise.withResolvers<readonly Track[] | undefined>();
+  const ignore = (): void => undefined;
+  const onFrame = (): void => resolve(stream.tracks);
+  const leave = stream.observe({ onFrame, onTracks: ignore, onMetadata: ignore, onSeam: ignore });
+  response.once('close', () => resolve(undefined));
+  try {
+    return await promise;
+  } finally {
+    leave();
+  }
+}
+
+function refusal(error: unknown): unknown {
+  if (error instanceof GateError) {
+    const status = STATUS[error.code];
+    return new HttpError(status, error.message, { cause: error, ...(status === 503 && { retryAfterS: 1 }) });
+  }
+  if (error instanceof StreamError) return new HttpError(503, error.message, { cause: error, retryAfterS: 1 });
+  return error;
+}
