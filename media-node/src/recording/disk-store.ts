@@ -1,0 +1,171 @@
+import { basename, dirname, join, relative } from 'node:path';
+import type { Logger } from 'pino';
+import type { Patch } from './container.ts';
+import type { FileSystem, RecordingFile } from './file-system.ts';
+import { writeAll } from './file-system.ts';
+import { FolderUsage, filesBelow } from './folder-usage.ts';
+import { asRecordingError, RecordingError } from './recording-error.ts';
+import { formatOf, numbered } from './recording-path.ts';
+import type { FinishedFile, OpenRecording, RecordingStore, StoredFile } from './recording-store.ts';
+import { flvLengthPatch, wholePart } from './whole-part.ts';
+
+/** An open recording is hidden beside its place: `live/.a.flv.tmp` becomes `live/a.flv`. */
+const OPEN = /^\.(.+\.(?:flv|mp4))\.tmp$/;
+const openName = (path: string) => join(dirname(path), `.${basename(path)}.tmp`);
+
+/** Names tried for one path. */
+const MAX_NUMBER = 10_000;
+
+export interface DiskStoreOptions {
+  readonly folder: string;
+  readonly files: FileSystem;
+  /** Bytes that the folder may hold; no limit when left out. */
+  readonly mostBytes?: number | undefined;
+  readonly log: Logger;
+  /** Told of each file that was recovered. */
+  readonly onStored: (file: StoredFile) => void;
+}
+
+/** Recordings in a folder. A file has its name when it is whole; until then a hidden one. */
+export class DiskStore implements RecordingStore {
+  readonly waitingBytes = 0;
+  readonly #options: DiskStoreOptions;
+  readonly #usage: FolderUsage;
+  /** Absolute hidden names of the files that this process writes. */
+  readonly #open = new Set<string>();
+
+  constructor(options: DiskStoreOptions) {
+    this.#options = options;
+    this.#usage = new FolderUsage(options.files, options.folder, options.mostBytes);
+  }
+
+  async create(path: string): Promise<OpenRecording> {
+    const { folder, files } = this.#options;
+    await this.#usage.take(0);
+    try {
+      await files.mkdir(dirname(join(folder, path)));
+      for (let number = 1; number <= MAX_NUMBER; number++) {
+        const tried = numbered(path, number);
+        const hidden = openName(join(folder, tried));
+        if (this.#open.has(hidden) || (await files.exists(join(folder, tried)))) continue;
+        this.#open.add(hidden);
+        try {
+          const file = await files.open(hidden, 'wx');
+          return new DiskRecording(this.#options, this.#usage, tried, file, () => this.#open.delete(hidden));
+        } catch (error) {
+          this.#open.delete(hidden);
+          if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        }
+      }
+    } catch (error) {
+      throw asRecordingError(error, path);
+    }
+    throw new RecordingError('unwritable', `${path} and ${MAX_NUMBER - 1} names like it are taken`);
+  }
+
+  async recover(): Promise<void> {
+    const { folder, files, log, onStored } = this.#options;
+    for await (const hidden of filesBelow(files, folder)) {
+      const name = OPEN.exec(basename(hidden))?.[1];
+      if (name === undefined || this.#open.has(hidden)) continue;
+      try {
+        const file = await this.#recover(hidden, join(dirname(hidden), name));
+        if (file !== undefined) {
+          log.info({ ...file }, 'a recording that was cut short was finished');
+          onStored({ ...file, isRecovered: true });
+        }
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        log.error({ path: relative(folder, hidden), code }, 'a recording that was cut short cannot be finished');
+      }
+    }
+  }
+
+  async #recover(hidden: string, wanted: string): Promise<FinishedFile | undefined> {
+    const { folder, files } = this.#options;
+    const format = formatOf(wanted);
+    const file = await files.open(hidden, 'r+');
+    let bytes: number;
+    try {
+      const whole = await wholePart(file, format);
+      if (!whole.hasMedia) {
+        await files.unlink(hidden);
+        return undefined;
+      }
+      ({ bytes } = whole);
+      await file.truncate(bytes);
+      const patch = format === 'flv' ? await flvLengthPatch(file, whole) : undefined;
+      if (patch !== undefined) await writeAll(file, [patch.bytes], patch.position);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    let path = relative(folder, wanted);
+    for (let number = 2; await files.exists(join(folder, path)); number++) {
+      path = numbered(relative(folder, wanted), number);
+    }
+    await files.rename(hidden, join(folder, path));
+    return { path, bytes };
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+class DiskRecording implements OpenRecording {
+  readonly path: string;
+  readonly #options: DiskStoreOptions;
+  readonly #usage: FolderUsage;
+  readonly #file: RecordingFile;
+  readonly #onEnd: () => void;
+  #bytes = 0;
+  /** An append failed: what lies behind `#bytes` is no whole unit. */
+  #isTorn = false;
+
+  constructor(options: DiskStoreOptions, usage: FolderUsage, path: string, file: RecordingFile, onEnd: () => void) {
+    this.#options = options;
+    this.#usage = usage;
+    this.path = path;
+    this.#file = file;
+    this.#onEnd = onEnd;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async append(units: readonly Buffer[]): Promise<void> {
+    const size = units.reduce((sum, unit) => sum + unit.length, 0);
+    await this.#usage.take(size);
+    try {
+      await writeAll(this.#file, units, this.#bytes);
+      this.#bytes += size;
+    } catch (error) {
+      this.#isTorn = true;
+      this.#usage.give(size);
+      throw asRecordingError(error, this.path);
+    }
+  }
+
+  async finish(patch: Patch | undefined): Promise<FinishedFile> {
+    const { folder, files } = this.#options;
+    const hidden = openName(join(folder, this.path));
+    try {
+      try {
+        if (this.#isTorn) await this.#file.truncate(this.#bytes);
+        if (patch !== undefined && this.#bytes > 0) await writeAll(this.#file, [patch.bytes], patch.position);
+        await this.#file.datasync();
+      } finally {
+        await this.#file.close();
+      }
+      if (this.#bytes === 0) await files.unlink(hidden);
+      else await files.rename(hidden, join(folder, this.path));
+    } catch (error) {
+      throw asRecordingError(error, this.path);
+    } finally {
+      this.#onEnd();
+    }
+    return { path: this.path, bytes: this.#bytes };
+  }
+}
