@@ -1,13 +1,19 @@
 import type { NodeInfo } from './cluster/directory.ts';
+import { ClusterPackagings } from './cluster/cluster-packagings.ts';
 import { EdgeGate } from './cluster/edge-gate.ts';
 import { OriginGate } from './cluster/origin-gate.ts';
+import { PackagingClient } from './cluster/packaging-client.ts';
+import type { RelayCounts } from './cluster/packaging-files.ts';
 import { originAddresses, PeerClient, PeerOriginFinder } from './cluster/peer-client.ts';
 import type { PeerAnswers } from './cluster/ports.ts';
 import { RelayManager } from './cluster/relay.ts';
+import { RemotePackagings } from './cluster/remote-packagings.ts';
 import type { ConfigStore } from './config/config-store.ts';
 import type { ListenerPorts, MediaNodeOptions } from './node.ts';
 import { RtmpPullClient, RtmpPushClient } from './protocols/rtmp/relay-clients.ts';
+import type { PackagedStreams } from './packaging/packaged-stream.ts';
 import type { Gate } from './stream/gate.ts';
+import type { StreamKey } from './stream/stream-key.ts';
 import type { StreamRegistry } from './stream/stream-registry.ts';
 import type { Stream } from './stream/stream.ts';
 
@@ -15,6 +21,10 @@ import type { Stream } from './stream/stream.ts';
 export interface ClusterSide {
   readonly gate: Gate;
   readonly peers: PeerAnswers;
+  /** Packaged streams, of this node and of the others. */
+  readonly packagings: PackagedStreams;
+  /** A file of a packaged stream that was fetched from another node and is in memory still. */
+  fetchedFile(key: StreamKey, file: string): Buffer | undefined;
   /** Streams of encoders here that an origin carries: an edge's. */
   handedOver(): Iterable<Stream>;
   /** Enters the directory; resolves also when that is away. */
@@ -34,6 +44,8 @@ export interface ClusterStats {
   readonly takeovers: number;
   readonly awaited: number;
   readonly resumed: number;
+  /** Streams followed that other nodes package, and bytes of their files in memory. */
+  readonly packaged: { readonly followed: number; readonly bytes: number } & Readonly<RelayCounts>;
   readonly directoryUp: boolean;
   readonly directory: Readonly<Record<'claims' | 'fences' | 'heals' | 'malformed', number>>;
 }
@@ -46,11 +58,14 @@ export interface ClusterEntry {
   readonly ports: ListenerPorts;
   readonly config: ConfigStore;
   readonly streams: StreamRegistry;
+  /** What this node packages itself. */
+  readonly ownPackagings: PackagedStreams;
   readonly load: () => number;
 }
 
 /** Wires the directory, the gate of the node's role and the relay. */
-export function enterCluster({ options, version, nodeId, ports, config, streams, load }: ClusterEntry): ClusterSide {
+export function enterCluster(entry: ClusterEntry): ClusterSide {
+  const { options, version, nodeId, ports, config, streams, ownPackagings, load } = entry;
   const { identity, logger, adminToken, relayKey } = options;
   const node: NodeInfo = {
     nodeId,
@@ -82,6 +97,8 @@ export function enterCluster({ options, version, nodeId, ports, config, streams,
     logger,
   });
   streams.setDemand(relay);
+  const packagingPeer = new PackagingClient({ token: adminToken });
+  const remote = new RemotePackagings({ nodeId, directory, finder, peer: packagingPeer, config, logger });
   const parts = { node, config, registry: streams, directory, probe, finder, logger };
   const gate =
     identity.role === 'origin'
@@ -92,6 +109,8 @@ export function enterCluster({ options, version, nodeId, ports, config, streams,
   return {
     gate,
     peers: gate,
+    packagings: new ClusterPackagings(ownPackagings, remote),
+    fetchedFile: (key, file) => remote.inMemory(key, file),
     handedOver: () => edge?.handedOver() ?? [],
     start: () => directory.start(),
     stats: () => ({
@@ -101,6 +120,7 @@ export function enterCluster({ options, version, nodeId, ports, config, streams,
       takeovers: origin?.takeovers ?? 0,
       awaited: origin?.awaited ?? 0,
       resumed: origin?.resumed ?? 0,
+      packaged: { ...remote.stats, ...remote.counts },
       directoryUp: directory.state === 'up',
       directory: directory.counts,
     }),
@@ -108,6 +128,8 @@ export function enterCluster({ options, version, nodeId, ports, config, streams,
     close: async (reason) => {
       gate.close(reason);
       relay.close(reason);
+      remote.close(reason);
+      packagingPeer.close();
       await directory.close(reason);
     },
   };

@@ -173,6 +173,7 @@ class WiredNode implements MediaNode {
       config: this.config,
       registry: this.#streams,
       ledger: options.packagingLedger,
+      cluster: () => this.#side?.packagings,
       secret: relayKey,
       folder: options.hlsFolder,
       logger,
@@ -220,6 +221,10 @@ class WiredNode implements MediaNode {
         peerPublisher: (key) => this.#entered().peers.peerPublisher(key),
         peerYield: (key, epoch, by) => this.#entered().peers.peerYield(key, epoch, by),
       },
+      packaging: {
+        own: this.#packaging.own,
+        fetched: (key, file) => this.#entered().fetchedFile(key, file),
+      },
       metrics: this.#metrics,
       token: options.adminToken,
       logger,
@@ -254,6 +259,7 @@ class WiredNode implements MediaNode {
       ports: this.#ports,
       config: this.config,
       streams: this.#streams,
+      ownPackagings: this.#packaging.own,
       load: () => this.#sessions(),
     });
     this.#side = side;

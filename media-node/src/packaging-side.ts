@@ -22,6 +22,8 @@ export interface PackagingEntry {
   readonly registry: StreamRegistry;
   /** Left out: no other node goes on with this one's playlists. */
   readonly ledger?: PackagingLedger | undefined;
+  /** Streams that others package too; undefined until the node has entered its cluster. */
+  readonly cluster: () => PackagedStreams | undefined;
   /** The cluster's shared secret. */
   readonly secret: Buffer;
   /** See LIVECLUSTER_HLS_FOLDER in contract/node-env.ts. */
@@ -31,7 +33,7 @@ export interface PackagingEntry {
 
 /** Wires the packagings of this node; to be made before the first encoder comes. */
 export function makePackaging(entry: PackagingEntry): PackagingSide {
-  const { nodeId, config, registry, secret, folder, logger } = entry;
+  const { nodeId, config, registry, cluster, secret, folder, logger } = entry;
   const ledger = entry.ledger ?? new MemoryLedger();
   const own = new Packagings({
     nodeId,
@@ -44,7 +46,7 @@ export function makePackaging(entry: PackagingEntry): PackagingSide {
   registry.addSourceListener(own);
   return {
     own,
-    streams: own,
+    streams: { find: (key) => (cluster() ?? own).find(key) },
     close: () => own.close(),
   };
 }

@@ -2,7 +2,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { ADMIN_PATHS, MAX_CONFIG_BYTES } from '#contract/admin-api.ts';
 import type { AdminError, ConfigPushed, ConfigState, NodeStatus } from '#contract/admin-api.ts';
-import { PEER_PATHS, PeerStreamQuery, PeerYield } from '#contract/peer-api.ts';
+import { PACKAGING_PATHS } from '#contract/packaging.ts';
+import { PEER_PATHS, PeerYield } from '#contract/peer-api.ts';
 import type { PeerPublisher } from '#contract/peer-api.ts';
 import { ConfigError } from '../config/config-error.ts';
 import type { ConfigStore } from '../config/config-store.ts';
@@ -11,6 +12,9 @@ import { AdminRequestError } from './admin-error.ts';
 import { bearerMatches } from './bearer.ts';
 import { closeServer, createSmallServer, listen, readText, send, sendJson } from './http-listener.ts';
 import type { ListenAddress } from './http-listener.ts';
+import { MAX_POLLS, PackagingRoutes } from './packaging-routes.ts';
+import type { PackagingService } from './packaging-routes.ts';
+import { streamQuery } from './stream-query.ts';
 
 /** What the admin port can ask of its node. */
 export interface NodeControl {
@@ -33,6 +37,7 @@ export interface AdminServerOptions {
   readonly node: NodeControl;
   readonly config: ConfigStore;
   readonly peers: PeerService;
+  readonly packaging: PackagingService;
   readonly metrics: { readonly contentType: string; render(): Promise<string> };
   /** The bearer token now; it may change while the node runs. */
   readonly token: () => string;
@@ -45,6 +50,9 @@ interface Route {
   readonly methods: Readonly<Record<string, Handler>>;
 }
 
+/** Besides those of other nodes that wait for a packaged stream to change. */
+const MAX_CONNECTIONS = 256;
+
 /** The admin port: probes and metrics for everybody, the rest for who has the token. */
 export class AdminServer {
   readonly #options: AdminServerOptions;
@@ -54,7 +62,10 @@ export class AdminServer {
   constructor(options: AdminServerOptions) {
     this.#options = options;
     this.#routes = this.#makeRoutes();
-    this.#server = createSmallServer((request, response) => void this.#serve(request, response));
+    this.#server = createSmallServer(
+      (request, response) => void this.#serve(request, response),
+      MAX_CONNECTIONS + MAX_POLLS,
+    );
   }
 
   /** Answers the port it listens on. */
@@ -101,7 +112,7 @@ export class AdminServer {
   }
 
   #makeRoutes(): Map<string, Route> {
-    const { node, config, peers, metrics, logger } = this.#options;
+    const { node, config, peers, packaging, metrics, logger } = this.#options;
     const routes = new Map<string, Route>([
       [
         ADMIN_PATHS.health,
@@ -173,6 +184,15 @@ export class AdminServer {
       ],
     ]);
     addPeerRoutes(routes, peers);
+    const packagings = new PackagingRoutes(packaging);
+    routes.set(PACKAGING_PATHS.snapshot, {
+      open: false,
+      methods: { GET: (_, response, url) => packagings.snapshot(response, url) },
+    });
+    routes.set(PACKAGING_PATHS.file, {
+      open: false,
+      methods: { GET: (_, response, url) => packagings.file(response, url) },
+    });
     return routes;
   }
 }
@@ -207,12 +227,6 @@ function addPeerRoutes(routes: Map<string, Route>, peers: PeerService): void {
       },
     },
   });
-}
-
-function streamQuery(url: URL): PeerStreamQuery {
-  const query = PeerStreamQuery.safeParse(Object.fromEntries(url.searchParams));
-  if (!query.success) throw new AdminRequestError('bad-request', 'the query needs vhost, app and stream');
-  return query.data;
 }
 
 function parseBody(text: string): unknown {

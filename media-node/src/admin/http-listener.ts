@@ -22,12 +22,15 @@ export async function listen(server: Server, address: ListenAddress): Promise<nu
 }
 
 /** A server for short requests by few clients: small headers, short timeouts, a bounded number of connections. */
-export function createSmallServer(handler: (request: IncomingMessage, response: ServerResponse) => void): Server {
+export function createSmallServer(
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+  maxConnections = 256,
+): Server {
   const server = createServer(
     { maxHeaderSize: 16_384, requestTimeout: 10_000, headersTimeout: 10_000, keepAliveTimeout: 65_000 },
     handler,
   );
-  server.maxConnections = 256;
+  server.maxConnections = maxConnections;
   // A client that goes away in the middle of its request is no event for this node.
   server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');

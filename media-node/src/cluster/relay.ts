@@ -3,8 +3,8 @@ import type { ConfigStore } from '../config/config-store.ts';
 import { streamKeyId } from '../stream/stream-key.ts';
 import type { StreamDemand } from '../stream/stream-demand.ts';
 import type { Stream } from '../stream/stream.ts';
-import type { Change, Directory, OwnerRecord } from './directory.ts';
-import { Limiter } from './limiter.ts';
+import type { Change, Directory } from './directory.ts';
+import { OwnerLocator } from './owner-locator.ts';
 import type { OriginFinder } from './ports.ts';
 import type { PullClient } from '../stream/relay.ts';
 import { StreamPull } from './stream-pull.ts';
@@ -26,9 +26,6 @@ export interface RelayManagerOptions {
   readonly silentMs?: number;
 }
 
-/** Questions to the directory at once, when it comes back and everybody looks again. */
-const LOOKUPS_AT_ONCE = 32;
-
 interface Wanted {
   readonly pull: StreamPull;
   hold: NodeJS.Timeout | undefined;
@@ -45,7 +42,6 @@ export class RelayManager implements StreamDemand {
   readonly #log: Logger;
   readonly #context: StreamPullContext;
   readonly #wanted = new Map<string, Wanted>();
-  readonly #lookups = new Limiter(LOOKUPS_AT_ONCE);
   readonly #unsubscribe: () => void;
   #isClosed = false;
 
@@ -53,13 +49,14 @@ export class RelayManager implements StreamDemand {
     this.#options = options;
     this.#log = options.logger.child({ component: 'relay', nodeId: options.nodeId });
     const { pollMs = 3_000, awayPollMs = 1_000, silentMs = 3_000 } = options;
-    const { nodeId, pullClient, directory } = options;
+    const { nodeId, pullClient, directory, finder } = options;
+    const locator = new OwnerLocator(directory, finder);
     this.#context = {
       nodeId,
       pullClient,
       logger: this.#log,
       counts: this.counts,
-      locate: (stream) => this.#lookups.run(() => this.#locate(stream)),
+      locate: ({ key }) => locator.locate(key),
       // Not all in step: thousands of streams may wait.
       pollMs: () => (directory.state === 'up' ? pollMs : awayPollMs) * (0.75 + Math.random() / 2),
       silentMs,
@@ -123,15 +120,6 @@ export class RelayManager implements StreamDemand {
       for (const { pull } of this.#wanted.values()) pull.look();
     } else if (change.kind === 'claimed') {
       this.#wanted.get(streamKeyId(change.key))?.pull.claimed(change);
-    }
-  }
-
-  async #locate(stream: Stream): Promise<OwnerRecord | undefined> {
-    const { directory, finder } = this.#options;
-    try {
-      return (await directory.lookup(stream.key))?.owner;
-    } catch {
-      return (await finder.find(stream.key)).owner;
     }
   }
 }

@@ -1,0 +1,252 @@
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+import type { PackagingSnapshot } from '#contract/packaging.ts';
+import { PackagingError } from '../packaging/packaged-stream.ts';
+import type { PackagedStream } from '../packaging/packaged-stream.ts';
+import { lastSeq } from './packaging-snapshots.ts';
+import { contentOf } from './testing/fake-packager.ts';
+import { PackagingRig } from './testing/packaging-rig.ts';
+import type { RigNode } from './testing/packaging-rig.ts';
+import { until } from './testing/until.ts';
+
+const key = { vhost: 'v', app: 'live/eu', stream: 'demo' };
+
+async function found(node: RigNode, of = key): Promise<PackagedStream> {
+  const stream = await node.packagings.find(of);
+  assert.ok(stream !== undefined, 'the stream is packaged somewhere');
+  return stream;
+}
+
+async function shows(stream: PackagedStream, seq: number): Promise<PackagingSnapshot> {
+  await until(`segment ${seq} is listed`, () => stream.snapshot !== undefined && lastSeq(stream.snapshot) >= seq);
+  assert.ok(stream.snapshot);
+  return stream.snapshot;
+}
+
+function fileOf(snapshot: PackagingSnapshot | undefined, seq: number): string {
+  return snapshot?.segments.find((segment) => segment.seq === seq)?.media.ts?.file ?? `none with ${seq}`;
+}
+
+describe('packaged streams of other nodes', () => {
+  const rigs: PackagingRig[] = [];
+  afterEach(async () => {
+    for (const rig of rigs.splice(0)) await rig.close();
+  });
+  const open = (): PackagingRig => {
+    const rig = new PackagingRig();
+    rigs.push(rig);
+    return rig;
+  };
+
+  test('a thousand viewers of one file are one fetch, and one poll at a time', async () => {
+    const rig = open();
+    const [origin, edge] = [await rig.node('origin'), await rig.node('edge')];
+    const packaged = await origin.publish(key);
+    const seq = packaged.segment();
+    const streams = await Promise.all(Array.from({ length: 1_000 }, () => found(edge)));
+    assert.equal(new Set(streams).size, 1);
+    const [stream] = streams;
+    assert.ok(stream);
+    const snapshot = await shows(stream, seq);
+    const file = fileOf(snapshot, seq);
+    const bytes = await Promise.all(streams.map(async (each) => each.read(file)));
+    assert.ok(bytes.every((each) => each === bytes[0]));
+    assert.deepEqual(bytes[0], contentOf(origin.nodeId, seq));
+    assert.equal(origin.packager.reads.get(file), 1);
+    await until('the edge polls', () => packaged.waiting > 0);
+    assert.equal(packaged.waiting, 1);
+    assert.ok(edge.remote.counts.polls <= 3, `${edge.remote.counts.polls} polls`);
+  });
+
+  test('what somebody asked for lately is fetched before it is listed', async () => {
+    const rig = open();
+    const [origin, edge] = [await rig.node('origin'), await rig.node('edge')];
+    const packaged = await origin.publish(key);
+    const first = packaged.segment();
+    const stream = await found(edge);
+    await stream.read(fileOf(await shows(stream, first), first));
+    const second = packaged.segment();
+    const file = fileOf(await shows(stream, second), second);
+    assert.ok(Buffer.isBuffer(stream.read(file)), 'it is in memory');
+    assert.equal(origin.packager.reads.get(file), 1);
+  });
+
+  test('a segment whose parts are here is made of them', async () => {
+    const rig = open();
+    const [origin, edge] = [await rig.node('origin'), await rig.node('edge')];
+    const packaged = await origin.publish(key);
+    packaged.part();
+    const stream = await found(edge);
+    await until('the first part is listed', () => stream.snapshot?.open !== undefined);
+    await stream.read(stream.snapshot?.open?.media.video?.parts[0]?.file ?? '');
+    for (let part = 1; part < 4; part += 1) packaged.part();
+    const seq = packaged.completed();
+    const snapshot = await shows(stream, seq);
+    await until('it is complete', () => stream.snapshot?.open === undefined);
+    const media = (stream.snapshot ?? snapshot).segments.at(-1)?.media.video;
+    assert.ok(media);
+    const whole = await stream.read(media.file);
+    assert.equal(whole?.length, media.bytes);
+    assert.deepEqual(whole, origin.packager.find(key)?.read(media.file));
+    // Read by this test alone.
+    assert.equal(origin.packager.reads.get(media.file), 1);
+    assert.equal(edge.remote.counts.assembled, 1);
+    const parts = await Promise.all(media.parts.map(async ({ file }) => stream.read(file)));
+    assert.deepEqual(Buffer.concat(parts.map((part) => part ?? Buffer.alloc(0))), whole);
+  });
+
+  test('the next owner goes on where the last one died, and old segments come from memories', async () => {
+    const rig = open();
+    const [first, second, edge, fresh] = [
+      await rig.node('origin'),
+      await rig.node('origin'),
+      await rig.node('edge'),
+      await rig.node('edge'),
+    ];
+    await rig.settled();
+    const packaged = await first.publish(key);
+    let seq = packaged.segment();
+    const stream = await found(edge);
+    await stream.read(fileOf(await shows(stream, seq), seq));
+    seq = packaged.segment();
+    const before = await shows(stream, seq);
+    await first.crash();
+    assert.equal(stream.snapshot, before, 'the playlist stays');
+    assert.deepEqual(await stream.read(fileOf(before, seq)), contentOf(first.nodeId, seq));
+    const next = await second.publish(key, packaged.state);
+    const after = next.segment();
+    const snapshot = await shows(stream, after);
+    assert.equal(snapshot.nodeId, second.nodeId);
+    assert.equal(snapshot.segments.at(-1)?.isDiscontinuity, true);
+    // An edge that never saw it, and the new owner itself, ask whoever has it.
+    for (const node of [edge, fresh, second]) {
+      const other = await found(node);
+      await shows(other, after);
+      for (const old of [100, 101]) {
+        assert.deepEqual(await other.read(fileOf(other.snapshot, old)), contentOf(first.nodeId, old));
+      }
+      assert.deepEqual(await other.read(fileOf(other.snapshot, after)), contentOf(second.nodeId, after));
+    }
+  });
+
+  test('what nobody has any more is a gap', async () => {
+    const rig = open();
+    const [first, second, edge] = [await rig.node('origin'), await rig.node('origin'), await rig.node('edge')];
+    await rig.settled();
+    const packaged = await first.publish(key);
+    const seen = packaged.segment();
+    const stream = await found(edge);
+    await stream.read(fileOf(await shows(stream, seen), seen));
+    await first.crash();
+    const lost = packaged.segment();
+    const next = await second.publish(key, packaged.state);
+    const after = next.segment();
+    const snapshot = await shows(stream, after);
+    assert.deepEqual(
+      snapshot.segments.map(({ seq, isGap }) => [seq, isGap]),
+      [
+        [seen, false],
+        [lost, true],
+        [after, false],
+      ],
+    );
+  });
+
+  test('numbers never go back: an owner that lags is waited for', async () => {
+    const rig = open();
+    const [first, second, edge] = [await rig.node('origin'), await rig.node('origin'), await rig.node('edge')];
+    const packaged = await first.publish(key);
+    packaged.segment();
+    const { state } = packaged;
+    packaged.segment();
+    const shown = packaged.segment();
+    const stream = await found(edge);
+    await shows(stream, shown);
+    const next = await second.publish(key, state);
+    const seqs: number[] = [];
+    let seq = next.segment();
+    while (seq <= shown) {
+      await until('the edge has seen it', () => next.waiting > 0);
+      seqs.push(stream.snapshot === undefined ? -1 : lastSeq(stream.snapshot));
+      seq = next.segment();
+    }
+    const snapshot = await shows(stream, seq);
+    assert.equal(snapshot.nodeId, second.nodeId);
+    assert.ok(seqs.length > 0 && seqs.every((each) => each >= shown), seqs.join(' '));
+    assert.deepEqual(await stream.read(fileOf(snapshot, shown)), contentOf(second.nodeId, shown));
+  });
+
+  test('an end is shown when nobody else takes the stream', async () => {
+    const rig = open();
+    const [origin, edge] = [await rig.node('origin'), await rig.node('edge')];
+    const packaged = await origin.publish(key);
+    const seq = packaged.segment();
+    const stream = await found(edge);
+    await shows(stream, seq);
+    packaged.end();
+    await until('the end is shown', () => stream.snapshot?.isEnded === true);
+    origin.packager.drop(key);
+    await until('it is over', () => stream.snapshot === undefined);
+    assert.equal(edge.remote.shown(key), undefined);
+  });
+
+  test('names that nobody publishes are looked up once and forgotten', async () => {
+    const rig = open();
+    const edge = await rig.node('edge', { noneMs: 60_000 });
+    let lookups = 0;
+    const lookup = edge.directory.lookup.bind(edge.directory);
+    edge.directory.lookup = (of) => ((lookups += 1), lookup(of));
+    for (let round = 0; round < 3; round += 1) {
+      for (let name = 0; name < 50; name += 1) {
+        assert.equal(await edge.packagings.find({ ...key, stream: `made-up-${name}` }), undefined);
+      }
+    }
+    assert.equal(lookups, 50);
+    assert.equal(edge.remote.stats.followed, 0);
+    const origin = await rig.node('origin');
+    const seq = (await origin.publish({ ...key, stream: 'made-up-7' })).segment();
+    await until('a claim makes it known', async () => {
+      const stream = await edge.packagings.find({ ...key, stream: 'made-up-7' });
+      return stream?.snapshot !== undefined && lastSeq(stream.snapshot) === seq;
+    });
+  });
+
+  test('made-up files are asked for once, and too many at once are refused', async () => {
+    const rig = open();
+    const [origin, edge] = [await rig.node('origin'), await rig.node('edge')];
+    (await origin.publish(key)).segment();
+    const stream = await found(edge);
+    assert.equal(await stream.read('live/eu/nothing.ts'), undefined);
+    const { failed } = edge.remote.counts;
+    assert.equal(await stream.read('live/eu/nothing.ts'), undefined);
+    assert.equal(edge.remote.counts.failed, failed);
+    const answers = await Promise.allSettled(
+      Array.from({ length: 200 }, async (_, file) => stream.read(`x/${file}.ts`)),
+    );
+    const refused = answers.filter(({ status }) => status === 'rejected');
+    assert.equal(refused.length, 200 - 64);
+  });
+
+  test('a node follows so many streams and no more', async () => {
+    const rig = open();
+    const [origin, edge] = [await rig.node('origin'), await rig.node('edge', { maxStreams: 2 })];
+    for (const stream of ['a', 'b', 'c']) (await origin.publish({ ...key, stream })).segment();
+    await found(edge, { ...key, stream: 'a' });
+    await found(edge, { ...key, stream: 'b' });
+    await assert.rejects(
+      async () => edge.packagings.find({ ...key, stream: 'c' }),
+      (error: unknown) => error instanceof PackagingError && error.code === 'too-many',
+    );
+  });
+
+  test('with the directory away the origins are asked', async () => {
+    const rig = open();
+    const [origin, edge] = [await rig.node('origin'), await rig.node('edge')];
+    const seq = (await origin.publish(key)).segment();
+    const lookup = await edge.directory.lookup(key);
+    rig.backend.setAway(true);
+    edge.finder.answer = { owner: lookup?.owner, isClaiming: false, reachable: [] };
+    await shows(await found(edge), seq);
+    assert.ok(edge.finder.calls > 0);
+  });
+});
