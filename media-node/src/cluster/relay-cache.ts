@@ -58,10 +58,10 @@ export class RelayCache {
 
   /** `of`: it is a piece of that file, which is here, and has its bytes. */
   put(id: string, file: string, bytes: Buffer, isListed: boolean, of?: string): void {
+    // First: a stream without files is forgotten.
+    this.delete(id, file);
     const stream = this.#stream(id);
-    const former = stream.files.get(file);
     const whole = of === undefined ? undefined : stream.files.get(of);
-    if (former !== undefined) this.#remove(former);
     const cost = whole === undefined ? bytes.length : 0;
     const untilMs = this.#options.now() + this.#options.keepMs;
     const entry: Entry = { stream, file, bytes, cost, pieces: [], isListed, untilMs };
