@@ -255,6 +255,37 @@ export const METRICS = {
     help: 'Publishers ended because another origin owns their stream.',
     labels: [],
   },
+  recordings: { name: 'livecluster_recordings', type: 'gauge', help: 'Streams that are recorded now.', labels: [] },
+  recordedBytes: {
+    name: 'livecluster_recorded_bytes_total',
+    type: 'counter',
+    help: 'Bytes of recordings written.',
+    labels: [],
+  },
+  recordedFiles: {
+    name: 'livecluster_recorded_files_total',
+    type: 'counter',
+    help: 'Recordings finished.',
+    labels: [],
+  },
+  recordingErrors: {
+    name: 'livecluster_recording_errors_total',
+    type: 'counter',
+    help: 'Times a recording ended because it could not be written; each has a line in the log that says how to mend it.',
+    labels: [],
+  },
+  recordingDroppedFrames: {
+    name: 'livecluster_recording_dropped_frames_total',
+    type: 'counter',
+    help: 'Frames that are in no recording because it could not be written, or not as fast as they came.',
+    labels: [],
+  },
+  recordingWaiting: {
+    name: 'livecluster_recording_waiting_bytes',
+    type: 'gauge',
+    help: 'Bytes of recordings that wait for their upload.',
+    labels: [],
+  },
   directoryHeals: {
     name: 'livecluster_directory_heals_total',
     type: 'counter',

@@ -34,6 +34,8 @@ export const NodeEnv = z.object({
   LIVECLUSTER_HLS_FOLDER: folder(),
   /** Where recordings are written, or wait for their upload; left out: nothing is recorded. */
   LIVECLUSTER_DVR_FOLDER: folder(),
+  /** Bytes that the folder of recordings may hold; left out: as many as its disk takes. */
+  LIVECLUSTER_DVR_MOST_BYTES: z.coerce.number().int().min(1).optional(),
 });
 export type NodeEnv = z.infer<typeof NodeEnv>;
 

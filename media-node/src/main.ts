@@ -96,6 +96,9 @@ async function start(): Promise<void> {
         namespace: env.LIVECLUSTER_NAMESPACE,
         cluster: env.LIVECLUSTER_CLUSTER,
       }),
+    ...(env.LIVECLUSTER_DVR_FOLDER !== undefined && {
+      recording: { folder: env.LIVECLUSTER_DVR_FOLDER, mostBytes: env.LIVECLUSTER_DVR_MOST_BYTES },
+    }),
     originsDns: { host: env.LIVECLUSTER_ORIGINS_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
     hlsFolder: env.LIVECLUSTER_HLS_FOLDER,
     logger,

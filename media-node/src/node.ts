@@ -25,6 +25,8 @@ import { TlsIdentity } from './lib/tls-identity.ts';
 import type { PackagingLedger } from './packaging/packaged-stream.ts';
 import { makePackaging } from './packaging-side.ts';
 import type { PackagingSide } from './packaging-side.ts';
+import { makeRecording } from './recording-side.ts';
+import type { RecordingPlace, RecordingSide } from './recording-side.ts';
 import { HttpRemux } from './protocols/http-remux/http-remux.ts';
 import { RelayVerifier } from './protocols/rtmp/relay-credential.ts';
 import { RtmpServer } from './protocols/rtmp/server.ts';
@@ -83,6 +85,8 @@ export interface MediaNodeOptions {
   readonly originsDns?: { readonly host: string; readonly adminPort: number };
   /** What other nodes go on with in this one's playlists; left out, the cluster's. */
   readonly packagingLedger?: PackagingLedger;
+  /** Left out: nothing is recorded. */
+  readonly recording?: RecordingPlace;
   /** See LIVECLUSTER_HLS_FOLDER in contract/node-env.ts. */
   readonly hlsFolder?: string | undefined;
   readonly logger: Logger;
@@ -143,6 +147,7 @@ class WiredNode implements MediaNode {
   readonly #limits: LimitGate;
   readonly #streams: StreamRegistry;
   readonly #packaging: PackagingSide;
+  readonly #recording: RecordingSide;
   readonly #rtmp: RtmpServer;
   readonly #rtmps: RtmpServer;
   readonly #tls: TlsIdentity;
@@ -167,6 +172,12 @@ class WiredNode implements MediaNode {
     this.#log = logger;
     this.#streams = new StreamRegistry({
       rules: (vhost) => (this.config.vhosts.named(vhost) ?? VHOST_DEFAULTS).play,
+    });
+    this.#recording = makeRecording({
+      config: this.config,
+      registry: this.#streams,
+      place: options.recording,
+      logger,
     });
     this.#packaging = makePackaging({
       nodeId: this.nodeId,
@@ -264,6 +275,7 @@ class WiredNode implements MediaNode {
     });
     this.#side = side;
     await side.start();
+    this.#recording.start();
     if (this.#state === 'starting') this.#state = 'ready';
     this.#log.info(
       { nodeId: this.nodeId, version: VERSION, ...this.#ports, configHash: this.config.hash },
@@ -341,7 +353,7 @@ class WiredNode implements MediaNode {
     this.#unsubscribe();
     this.#limits.close();
     this.#packaging.close();
-    await this.#side?.close(reason);
+    await Promise.all([this.#side?.close(reason), this.#recording.close()]);
     await Promise.all([this.#api.close(), this.#admin.close()]);
     this.#metrics.close();
     this.#traffic.close();
@@ -436,6 +448,13 @@ class WiredNode implements MediaNode {
       byClass.set(label, (byClass.get(label) ?? 0) + count);
     }
     for (const [status, value] of byClass) yield { metric: 'httpResponses', labels: { status }, value };
+    const recording = this.#recording.stats();
+    yield { metric: 'recordings', value: recording.recordings };
+    yield { metric: 'recordedBytes', value: recording.bytes };
+    yield { metric: 'recordedFiles', value: recording.files };
+    yield { metric: 'recordingErrors', value: recording.errors };
+    yield { metric: 'recordingDroppedFrames', value: recording.droppedFrames };
+    yield { metric: 'recordingWaiting', value: recording.waitingBytes };
     yield { metric: 'autoWindow', value: this.#streams.autoWindowMs / 1_000 };
     const side = this.#side?.stats();
     if (side === undefined) return;

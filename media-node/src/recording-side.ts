@@ -1,0 +1,69 @@
+import type { Logger } from 'pino';
+import type { ConfigStore } from './config/config-store.ts';
+import { DiskStore } from './recording/disk-store.ts';
+import { NODE_FILES } from './recording/file-system.ts';
+import type { RecordingNotice, RecordingStats } from './recording/recordings.ts';
+import { Recordings } from './recording/recordings.ts';
+import type { RecordingStore } from './recording/recording-store.ts';
+import type { StreamRegistry } from './stream/stream-registry.ts';
+
+/** Where a node puts recordings. */
+export interface RecordingPlace {
+  readonly folder: string;
+  /** Bytes that the folder may hold; no limit when left out. */
+  readonly mostBytes?: number | undefined;
+  /** The folder is this node's alone: what it finds there half-written, dead processes left. Default true. */
+  readonly recovers?: boolean;
+}
+
+/** What a node has of recordings. */
+export interface RecordingSide {
+  /** Finishes what dead processes left, in the background. */
+  start(): void;
+  stats(): RecordingStats;
+  /** Ends every file, within a while; idempotent. */
+  close(): Promise<void>;
+}
+
+/** The parts of the node that recording meets. */
+export interface RecordingEntry {
+  readonly config: ConfigStore;
+  readonly registry: StreamRegistry;
+  /** Left out: nothing is recorded. */
+  readonly place?: RecordingPlace | undefined;
+  /** Told of each file when it is whole. */
+  readonly onFile?: ((notice: RecordingNotice) => void) | undefined;
+  readonly logger: Logger;
+}
+
+/** What a disk or a bucket may take at the end of a node; a drain's time is over then. */
+const CLOSE_MS = 20_000;
+
+/** Wires the recordings of this node; to be made before the first encoder comes. */
+export function makeRecording(entry: RecordingEntry): RecordingSide {
+  const { config, registry, place } = entry;
+  const log = entry.logger.child({ protocol: 'dvr' });
+  const store = place === undefined ? undefined : storeOf(place, log);
+  const recordings = new Recordings({
+    store,
+    dvrOf: (vhost) => config.vhosts.named(vhost)?.dvr,
+    log,
+    onFile: (notice) => entry.onFile?.(notice),
+  });
+  registry.addSourceListener(recordings);
+  const unsubscribe = config.subscribe(() => recordings.configure());
+  return {
+    start: () => {
+      if (place?.recovers !== false) recordings.start();
+    },
+    stats: () => recordings.stats(),
+    close: () => {
+      unsubscribe();
+      return recordings.close(CLOSE_MS);
+    },
+  };
+}
+
+function storeOf({ folder, mostBytes }: RecordingPlace, log: Logger): RecordingStore {
+  return new DiskStore({ folder, mostBytes, files: NODE_FILES, log, onStored: () => undefined });
+}
