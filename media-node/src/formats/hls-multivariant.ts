@@ -10,9 +10,9 @@ const AUDIO_GROUP = 'audio';
 
 /** Which renditions of a stream HLS offers, as its Vhost's container says; empty while there is nothing. */
 export function hlsRenditions(snapshot: PackagingSnapshot, container: 'ts' | 'fmp4'): readonly RenditionName[] {
-  const newest = snapshot.open ?? snapshot.segments.at(-1);
   const has = (name: RenditionName): boolean =>
-    newest?.media[name] !== undefined || snapshot.segments.some(({ media }) => media[name] !== undefined);
+    (snapshot.open?.media[name]?.parts.length ?? 0) > 0 ||
+    snapshot.segments.some(({ media }) => media[name] !== undefined);
   const tracks = (['video', 'audio'] as const).filter(has);
   // A Vhost whose container was changed goes on with the old one until its streams begin anew.
   if (container === 'ts' ? has('ts') || tracks.length === 0 : tracks.length === 0) return has('ts') ? ['ts'] : [];

@@ -25,15 +25,18 @@ export interface MediaPlaylistRequest {
   readonly path: string;
   /** A delta update (§6.2.5.1): old segments are left out where there are any. */
   readonly isDelta: boolean;
+  /** What follows every file's address, with its leading `?`; default nothing. */
+  readonly query?: string;
 }
 
 /**
  * A rendition's media playlist, without rendition reports: those name other playlists, which may be another viewer's.
  * A segment without this rendition is a gap.
  */
-export function mediaPlaylist(snapshot: PackagingSnapshot, { rendition, path, isDelta }: MediaPlaylistRequest): string {
+export function mediaPlaylist(snapshot: PackagingSnapshot, request: MediaPlaylistRequest): string {
+  const { rendition, path, isDelta, query = '' } = request;
   const { segments, open, targetDurationS } = snapshot;
-  const folder = folderOf(path);
+  const base = { folder: folderOf(path), query };
   const lines = ['#EXTM3U', `#EXT-X-VERSION:${versionOf(snapshot, rendition)}`];
   if (snapshot.isIndependent) lines.push('#EXT-X-INDEPENDENT-SEGMENTS');
   lines.push(`#EXT-X-TARGETDURATION:${targetDurationS}`);
@@ -47,24 +50,24 @@ export function mediaPlaylist(snapshot: PackagingSnapshot, { rendition, path, is
   for (const [index, segment] of segments.entries()) {
     // What was skipped still has the map and the key that are in force (§4.4.5.2).
     const out = index < skipped ? [] : lines;
-    head(out, state, segment, rendition, folder);
+    head(out, state, segment, rendition, base);
     const media = segment.media[rendition];
     if (index < skipped) continue;
-    if (media !== undefined && index >= partsFrom) parts(out, media, segment.isGap, folder);
+    if (media !== undefined && index >= partsFrom) parts(out, media, segment.isGap, base);
     if (segment.isGap || media === undefined) out.push('#EXT-X-GAP');
     out.push(`#EXTINF:${seconds(durationMs(segment, rendition) ?? targetDurationS * 1_000)},`);
-    out.push(media === undefined ? `gap-${segment.seq}` : address(media.file, folder));
+    out.push(media === undefined ? `gap-${segment.seq}` : address(media.file, base));
   }
   if (open !== undefined && !snapshot.isEnded) {
     const media = open.media[rendition];
     if (media !== undefined && media.parts.length > 0) {
-      head(lines, state, open, rendition, folder);
-      parts(lines, media, open.isGap, folder);
+      head(lines, state, open, rendition, base);
+      parts(lines, media, open.isGap, base);
     }
   }
   const next = snapshot.nextPart?.[rendition];
   if (next !== undefined && isLowLatency(snapshot) && !snapshot.isEnded) {
-    lines.push(`#EXT-X-PRELOAD-HINT:TYPE=PART,URI="${address(next, folder)}"`);
+    lines.push(`#EXT-X-PRELOAD-HINT:TYPE=PART,URI="${address(next, base)}"`);
   }
   if (snapshot.isEnded) lines.push('#EXT-X-ENDLIST');
   return `${lines.join('\n')}\n`;
@@ -105,11 +108,18 @@ export function isLowLatency(
   return snapshot.partTargetMs !== undefined;
 }
 
-/** The address of a file as a playlist in `folder` tells it: relative where it lies there, else an absolute path. */
-export function address(file: string, folder: string): string {
+/** Where a playlist lies, and what follows the addresses in it. */
+export interface PlaylistBase {
+  /** See {@link folderOf}. */
+  readonly folder: string;
+  readonly query: string;
+}
+
+/** The address of a file as a playlist tells it: relative where it lies in the same folder, else an absolute path. */
+export function address(file: string, { folder, query }: PlaylistBase): string {
   const rest = file.startsWith(folder) ? file.slice(folder.length) : undefined;
   const path = rest !== undefined && !rest.includes('/') ? rest : `/${file}`;
-  return path.split('/').map(encodeURIComponent).join('/');
+  return `${path.split('/').map(encodeURIComponent).join('/')}${query}`;
 }
 
 /** The folder of a path, with a `/` at its end; empty for the root. */
@@ -124,30 +134,36 @@ interface State {
 }
 
 /** Media segment tags that stand before a segment, and before its first part where it is not complete (§4.4.4). */
-function head(out: string[], state: State, segment: PackagedSegment, rendition: RenditionName, folder: string): void {
+function head(
+  out: string[],
+  state: State,
+  segment: PackagedSegment,
+  rendition: RenditionName,
+  base: PlaylistBase,
+): void {
   if (segment.isDiscontinuity) out.push('#EXT-X-DISCONTINUITY');
-  const key = segment.key === undefined ? undefined : keyTag(segment.key, folder);
+  const key = segment.key === undefined ? undefined : keyTag(segment.key, base);
   if (key !== state.key) out.push(key ?? '#EXT-X-KEY:METHOD=NONE');
   state.key = key;
   const init = segment.media[rendition]?.init?.file;
   if (init !== undefined && init !== state.init) {
-    out.push(`#EXT-X-MAP:URI="${address(init, folder)}"`);
+    out.push(`#EXT-X-MAP:URI="${address(init, base)}"`);
     state.init = init;
   }
   out.push(`#EXT-X-PROGRAM-DATE-TIME:${new Date(segment.programDateTimeMs).toISOString()}`);
 }
 
-function keyTag({ file, uri, iv }: NonNullable<PackagedSegment['key']>, folder: string): string {
-  return `#EXT-X-KEY:METHOD=AES-128,URI="${uri === file ? address(file, folder) : quotable(uri)}",IV=0x${iv}`;
+function keyTag({ file, uri, iv }: NonNullable<PackagedSegment['key']>, base: PlaylistBase): string {
+  return `#EXT-X-KEY:METHOD=AES-128,URI="${uri === file ? address(file, base) : quotable(uri)}",IV=0x${iv}`;
 }
 
-function parts(out: string[], media: PackagedMedia, isGap: boolean, folder: string): void {
-  for (const part of media.parts) out.push(partTag(part, isGap, folder));
+function parts(out: string[], media: PackagedMedia, isGap: boolean, base: PlaylistBase): void {
+  for (const part of media.parts) out.push(partTag(part, isGap, base));
 }
 
-function partTag(part: PackagedPart, isGap: boolean, folder: string): string {
+function partTag(part: PackagedPart, isGap: boolean, base: PlaylistBase): string {
   const flags = `${part.isIndependent ? ',INDEPENDENT=YES' : ''}${isGap ? ',GAP=YES' : ''}`;
-  return `#EXT-X-PART:DURATION=${seconds(part.durationMs)},URI="${address(part.file, folder)}"${flags}`;
+  return `#EXT-X-PART:DURATION=${seconds(part.durationMs)},URI="${address(part.file, base)}"${flags}`;
 }
 
 /** §4.4.3.7, §4.4.3.8. */
