@@ -18,6 +18,8 @@ export interface LocalClusterOptions {
   readonly anyPorts?: boolean;
   /** Certificates of RTMPS, of all nodes. */
   readonly tls?: TlsIdentity;
+  /** Folder for the recordings of all origins; made when there is something to record. */
+  readonly recordings?: string;
   readonly logger: Logger;
   /** Lines for who runs it: a port that moved, a node that came or went. */
   readonly note: (line: string) => void;
@@ -52,6 +54,8 @@ export class LocalCluster {
   /** Changes run one after the other. */
   #queue: Promise<void> = Promise.resolve();
   #isClosed = false;
+  /** What the running origins were started with. */
+  #records: boolean | undefined;
 
   constructor(options: LocalClusterOptions) {
     this.#options = options;
@@ -87,6 +91,9 @@ export class LocalCluster {
     for (const node of surplus) this.#nodes.delete(node.name);
     if (this.nodes.some(({ ports }) => (ports.rtmps !== undefined) !== plan.rtmps)) {
       this.#options.note('note: protocols.rtmps changed; nodes that run take it up at the next start of make run');
+    }
+    if (plan.records !== (this.#records ??= plan.records)) {
+      this.#options.note('note: origin.storage.dvr changed; origins take it up at the next start of make run');
     }
     for (const planned of plan.nodes) {
       if (this.#isClosed) break;
@@ -142,7 +149,10 @@ export class LocalCluster {
   }
 
   #create(plan: Plan, planned: PlannedNode, ports: ListenerPorts): MediaNode {
-    const { host, logger, tls } = this.#options;
+    const { host, logger, tls, recordings } = this.#options;
+    // The nodes share the folder, so what is there half-written when the first one starts is a former process's.
+    const recovers = this.#nodes.size === 0;
+    const doesRecord = plan.records && planned.role === 'origin' && recordings !== undefined;
     return createNode({
       identity: {
         role: planned.role,
@@ -157,6 +167,7 @@ export class LocalCluster {
       listenHost: host,
       config: planned.config,
       ...(tls !== undefined && { tls }),
+      ...(doesRecord && { recording: { folder: recordings, recovers } }),
       adminToken: () => this.adminToken,
       relayKey: this.#relayKey,
       directory: (options) => createMemoryDirectory(this.#directory, options),

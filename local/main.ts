@@ -20,7 +20,8 @@ import { firstOriginPorts } from './port-plan.ts';
  *   node local/main.ts [file.yaml]      or CLUSTER=file.yaml; default examples/livecluster.yaml
  *
  * DEMO=0 publishes no test picture. HOST=0.0.0.0 lets other machines in. RTMP_PORT, RTMPS_PORT, HTTP_PORT, API_PORT and
- * ADMIN_PORT move the first origin's ports. TLS_CERT and TLS_KEY name the PEM files for RTMPS. LOG=json writes the log as the nodes on Kubernetes do.
+ * ADMIN_PORT move the first origin's ports. TLS_CERT and TLS_KEY name the PEM files for RTMPS.
+ * RECORDINGS names the folder for recordings, ./recordings by default. LOG=json writes the log as the nodes on Kubernetes do.
  */
 
 const GRACE_MS = 5_000;
@@ -53,6 +54,7 @@ async function main(): Promise<void> {
   const cluster = new LocalCluster({
     host,
     ...(tls !== undefined && { tls }),
+    recordings: resolve(process.env['RECORDINGS'] || 'recordings'),
     firstOrigin: firstOriginPorts(process.env),
     logger,
     note: (line) => say(line),

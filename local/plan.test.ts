@@ -76,3 +76,23 @@ test('a file that cannot be run is refused with each fault and its place', () =>
     );
   }
 });
+
+test('recordings go where the file has storage for them; a Vhost that asks in vain is told', () => {
+  const text = (storage: string) => `
+apiVersion: livecluster.io/v1alpha1
+kind: LiveCluster
+metadata: {name: live}
+spec: {origin: {storage: ${storage}}}
+---
+apiVersion: livecluster.io/v1alpha1
+kind: Vhost
+metadata: {name: tv}
+spec: {clusterRef: {name: live}, hosts: [tv.example.com], dvr: {enabled: true}}
+`;
+  const none = planFrom(text('{}'));
+  assert.equal(none.records, false);
+  assert.match(none.notes.join(), /Vhost tv .* is not recorded: set spec\.origin\.storage\.dvr\.type/);
+  const pvc = planFrom(text('{dvr: {type: PVC}}'));
+  assert.equal(pvc.records, true);
+  assert.deepEqual(pvc.notes, []);
+});

@@ -21,6 +21,8 @@ export interface Plan {
   readonly cluster: string;
   /** Whether the nodes listen for RTMPS. */
   readonly rtmps: boolean;
+  /** Whether the origins record what Vhosts want recorded. */
+  readonly records: boolean;
   /** Origins first, each role by ordinal. */
   readonly nodes: readonly PlannedNode[];
   /** Lines for who wrote the file: what is left out, and why. */
@@ -49,7 +51,7 @@ export function planFrom(text: string): Plan {
   const notes = others.map(
     (other) => `LiveCluster ${other.metadata.name} is left out: one file runs its first one, ${name}`,
   );
-  const { refused } = judgeVhosts(cluster, vhosts);
+  const { accepted, refused } = judgeVhosts(cluster, vhosts);
   notes.push(...refused.map(({ vhost, message }) => `Vhost ${vhost.metadata.name} is left out: ${message}`));
   for (const vhost of vhosts) {
     const isOfCluster = vhost.spec.clusterRef.name === name && vhost.metadata.namespace === namespace;
@@ -57,6 +59,13 @@ export function planFrom(text: string): Plan {
       notes.push(`Vhost ${vhost.metadata.name} is left out: its clusterRef is not ${namespace}/${name}`);
   }
   const { origin, edge } = cluster.spec;
+  const records = origin.storage.dvr.type !== 'None';
+  if (origin.storage.dvr.type === 'S3') notes.push('recordings go into a folder of this machine, not to S3');
+  for (const { metadata, spec } of accepted.filter((vhost) => vhost.spec.dvr.enabled && !records)) {
+    notes.push(
+      `Vhost ${metadata.name} of ${spec.hosts.join(', ')} is not recorded: set spec.origin.storage.dvr.type of the LiveCluster, to EmptyDir for example`,
+    );
+  }
   const total = origin.replicas + edge.replicas;
   if (total > MOST_NODES) {
     throw new PlanError([`${total} nodes are more than one process runs (${MOST_NODES}): ask for fewer replicas`]);
@@ -71,5 +80,5 @@ export function planFrom(text: string): Plan {
       config,
     }));
   });
-  return { namespace, cluster: name, rtmps: cluster.spec.protocols.rtmps.enabled, nodes, notes };
+  return { namespace, cluster: name, rtmps: cluster.spec.protocols.rtmps.enabled, records, nodes, notes };
 }

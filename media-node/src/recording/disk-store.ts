@@ -65,9 +65,12 @@ export class DiskStore implements RecordingStore {
 
   async recover(): Promise<void> {
     const { folder, files, log, onStored } = this.#options;
-    for await (const hidden of filesBelow(files, folder)) {
-      const name = OPEN.exec(basename(hidden))?.[1];
-      if (name === undefined || this.#open.has(hidden)) continue;
+    const found: string[] = [];
+    for await (const path of filesBelow(files, folder)) {
+      if (OPEN.test(basename(path)) && !this.#open.has(path)) found.push(path);
+    }
+    for (const hidden of found) {
+      const name = OPEN.exec(basename(hidden))?.[1] ?? '';
       try {
         const file = await this.#recover(hidden, join(dirname(hidden), name));
         if (file !== undefined) {
