@@ -29,7 +29,7 @@ const COMPONENTS = [
   'coredns',
 ] as const;
 
-const PROGRAMS = ['helm', 'kubeconform', 'pause', 'kube-score', 'hls-client'] as const;
+const PROGRAMS = ['helm', 'kubeconform', 'pause', 'kube-score', 'hls-client', 'versitygw'] as const;
 
 export type ToolName = (typeof COMPONENTS)[number] | (typeof PROGRAMS)[number];
 
@@ -73,6 +73,13 @@ const MODULES: readonly GoModule[] = [
     packages: ['.'],
     ldflags: '-s -w',
     binaries: ['hls-client'],
+  },
+  {
+    title: 'versitygw, an S3 server',
+    folder: 'go-s3',
+    packages: ['github.com/versity/versitygw/cmd/versitygw'],
+    ldflags: '-s -w',
+    binaries: ['versitygw'],
   },
   {
     title: `Kubernetes ${KUBERNETES_VERSION}, CoreDNS, Helm`,
