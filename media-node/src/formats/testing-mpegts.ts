@@ -111,11 +111,11 @@ export function readPackets(bytes: Buffer): Packet[] {
   return packets;
 }
 
-/** Reads the PES packets out of whole packets, and checks their counters. */
+/** Reads the PES packets out of whole packets, and checks their counters; a packet may come twice (§2.4.3.3). */
 export function readPes(bytes: Buffer): Pes[] {
   const found: Pes[] = [];
   const open = new Map<number, Packet[]>();
-  const last = new Map<number, number>();
+  const last = new Map<number, Packet>();
   const end = (pid: number): void => {
     const packets = open.get(pid);
     if (packets !== undefined) found.push(pesOf(packets));
@@ -123,8 +123,9 @@ export function readPes(bytes: Buffer): Pes[] {
   for (const packet of readPackets(bytes)) {
     const { pid, counter } = packet;
     const before = last.get(pid);
-    if (before !== undefined) assert.equal(counter, (before + 1) & 15, `continuity counter of PID ${pid}`);
-    last.set(pid, counter);
+    if (before?.counter === counter && before.payload.equals(packet.payload)) continue;
+    if (before !== undefined) assert.equal(counter, (before.counter + 1) & 15, `continuity counter of PID ${pid}`);
+    last.set(pid, packet);
     if (pid === 0 || pid === 0x1000) continue;
     if (packet.isStart) {
       end(pid);

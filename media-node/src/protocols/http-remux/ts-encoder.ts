@@ -21,6 +21,8 @@ export class TsEncoder implements FrameEncoder {
   readonly #muxer = new TsMuxer([]);
   #tracks: readonly Track[] = [];
   #hasVideo = false;
+  /** Whether there is a track at all that MPEG-TS carries: without, not even tables are worth sending. */
+  #carries = false;
   #tablesAtMs = -Infinity;
 
   /** Without a source it encodes nothing: every output has its own, see `forOutput`. */
@@ -35,7 +37,7 @@ export class TsEncoder implements FrameEncoder {
   }
 
   header(): Buffer {
-    return this.#hasVideo ? EMPTY : this.#muxer.lastTables();
+    return this.#carries && !this.#hasVideo ? this.#muxer.lastTables() : EMPTY;
   }
 
   config(): Buffer {
@@ -48,6 +50,7 @@ export class TsEncoder implements FrameEncoder {
 
   encode(frame: Frame): Buffer {
     const isOther = this.#source.tracks !== this.#tracks && this.#follow(this.#source.tracks);
+    if (!this.#carries) return EMPTY;
     const packets = this.#packets(frame);
     if (!isOther && !this.#isBeginning(frame)) return packets;
     this.#tablesAtMs = frame.dtsMs;
@@ -69,6 +72,7 @@ export class TsEncoder implements FrameEncoder {
     this.#tracks = tracks;
     if (tracks.length === before.length && tracks.every((track, index) => track === before[index])) return false;
     this.#muxer.setTracks(tracks);
+    this.#carries = tracks.some((track) => TsMuxer.carries(track));
     this.#hasVideo = tracks.some(({ kind }) => kind === 'video');
     return true;
   }

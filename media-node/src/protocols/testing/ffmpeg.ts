@@ -47,10 +47,14 @@ export interface Packet {
   readonly isKey: boolean;
 }
 
-/** What ffprobe sees in the first `seconds` of a URL's media. */
-export async function probePackets(url: string, seconds: number): Promise<{ packets: Packet[]; codecs: string[] }> {
+/** What ffprobe, with these options, sees in the first `seconds` of a URL's media. */
+export async function probePackets(
+  url: string,
+  seconds: number,
+  ...options: readonly string[]
+): Promise<{ packets: Packet[]; codecs: string[] }> {
   const show = ['-show_entries', 'packet=codec_type,pts_time,dts_time,flags:stream=codec_name', '-of', 'json'];
-  const text = await run('ffprobe', [...show, '-read_intervals', `%+${seconds}`, '-i', url]).done;
+  const text = await run('ffprobe', [...options, ...show, '-read_intervals', `%+${seconds}`, '-i', url]).done;
   const json = JSON.parse(text) as { packets: Record<string, string>[]; streams: { codec_name: string }[] };
   const packets = json.packets.map((packet) => ({
     codec_type: packet['codec_type'] as Packet['codec_type'],
