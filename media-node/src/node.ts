@@ -19,6 +19,7 @@ import type { Directory, NodeInfo } from './cluster/directory.ts';
 import { enterCluster } from './cluster-side.ts';
 import type { ClusterSide } from './cluster-side.ts';
 import { ConfigStore } from './config/config-store.ts';
+import { chain } from './http/chain.ts';
 import { HttpServer } from './http/http-server.ts';
 import { ConnectionLimit } from './lib/connection-limit.ts';
 import { TlsIdentity } from './lib/tls-identity.ts';
@@ -27,7 +28,9 @@ import { makePackaging } from './packaging-side.ts';
 import type { PackagingSide } from './packaging-side.ts';
 import { makeRecording } from './recording-side.ts';
 import type { RecordingPlace, RecordingSide } from './recording-side.ts';
+import { LocalViewerSessions } from './packaging/viewer-sessions.ts';
 import { HttpRemux } from './protocols/http-remux/http-remux.ts';
+import { PackagedHttp } from './protocols/packaged/packaged-http.ts';
 import { RelayVerifier } from './protocols/rtmp/relay-credential.ts';
 import { RtmpServer } from './protocols/rtmp/server.ts';
 import type { Gate } from './stream/gate.ts';
@@ -147,6 +150,7 @@ class WiredNode implements MediaNode {
   readonly #limits: LimitGate;
   readonly #streams: StreamRegistry;
   readonly #packaging: PackagingSide;
+  readonly #packagedHttp: PackagedHttp;
   readonly #recording: RecordingSide;
   readonly #rtmp: RtmpServer;
   readonly #rtmps: RtmpServer;
@@ -208,8 +212,17 @@ class WiredNode implements MediaNode {
       log: logger.child({ protocol: 'http' }),
       allowOrigins: (host) => this.config.vhosts.find(host)?.security.cors.allowOrigins ?? ['*'],
     });
+    this.#packagedHttp = new PackagedHttp({
+      gate,
+      streams: this.#packaging.streams,
+      sessions: new LocalViewerSessions(),
+      secret: relayKey,
+      isDraining: () => this.#state === 'draining',
+      log: logger,
+    });
     this.#traffic = new Traffic({
       streams: () => this.#allStreams(),
+      visitors: () => this.#packagedHttp.viewers.visitors(),
       onSessions: (present) => ledger.sweep(present),
     });
     const api = this.#makeApi(ledger, this.#traffic);
@@ -337,6 +350,7 @@ class WiredNode implements MediaNode {
     this.#state = 'closed';
     this.#side?.drain();
     this.#log.info({ reason, sessions: this.#sessions() }, 'every session ends');
+    this.#packagedHttp.close(reason);
     this.#streams.close(reason);
     this.#rtmp.close(reason);
     this.#rtmps.close(reason);
@@ -384,6 +398,7 @@ class WiredNode implements MediaNode {
   #makeApi(ledger: SessionLedger, traffic: Traffic): ApiHandler {
     const media = new ApiMedia({
       streams: () => this.#allStreams(),
+      visitors: () => this.#packagedHttp.viewers.visitors(),
       vhosts: () => this.config.config.vhosts,
       traffic,
       session: (id) => ledger.get(id),
@@ -406,7 +421,7 @@ class WiredNode implements MediaNode {
       this.#http.route('*', path, ({ raw }, response) => api.handle(raw, response));
     }
     const remux = new HttpRemux({ gate, log: this.#log });
-    this.#http.fallback((request, response) => remux.handle(request, response));
+    this.#http.fallback(chain(this.#packagedHttp.handlers, (request, response) => remux.handle(request, response)));
   }
 
   *#samples(): Iterable<MetricSample> {
@@ -455,6 +470,7 @@ class WiredNode implements MediaNode {
     yield { metric: 'recordingErrors', value: recording.errors };
     yield { metric: 'recordingDroppedFrames', value: recording.droppedFrames };
     yield { metric: 'recordingWaiting', value: recording.waitingBytes };
+    yield { metric: 'sentBytes', value: this.#packagedHttp.viewers.sentToNobody };
     yield { metric: 'autoWindow', value: this.#streams.autoWindowMs / 1_000 };
     const side = this.#side?.stats();
     if (side === undefined) return;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { AudioTrack, VideoTrack } from '../media/track.ts';
+import type { Visitor } from '../packaging/viewer-sessions.ts';
 import type { SessionInfo } from '../stream/gate.ts';
 import type { Playback } from '../stream/player.ts';
 import { allProtocols } from '../stream/publisher.ts';
@@ -15,6 +16,8 @@ import type { Traffic, TrafficFigures } from './traffic.ts';
 export interface ApiMediaOptions {
   /** This node's streams; an edge may have one key twice: what it pulls, and what an encoder hands on by it. */
   readonly streams: () => Iterable<Stream>;
+  /** Viewers without a connection; default none. */
+  readonly visitors?: () => Iterable<Visitor>;
   readonly vhosts: () => readonly VhostConfig[];
   readonly traffic: Traffic;
   /** What a session said of itself; undefined for the node's own relays. */
@@ -29,7 +32,7 @@ interface Client {
   readonly session: SessionInfo;
   readonly stream: Stream;
   readonly sinceMs: number;
-  readonly source: { readonly playback: Playback } | { readonly publisher: Publisher };
+  readonly source: { readonly playback: Playback } | { readonly publisher: Publisher } | { readonly visitor: Visitor };
 }
 
 /** Where a page of a list begins and how long it is. */
@@ -104,8 +107,10 @@ export class ApiMedia {
     const client = this.#find(id);
     if (client === undefined) return false;
     const reason = 'ended by the API';
-    if ('playback' in client.source) client.source.playback.player.close(reason);
-    else client.source.publisher.close(reason);
+    const { source } = client;
+    if ('playback' in source) source.playback.player.close(reason);
+    else if ('visitor' in source) source.visitor.close(reason);
+    else source.publisher.close(reason);
     return true;
   }
 
@@ -127,9 +132,10 @@ export class ApiMedia {
     return groups;
   }
 
-  *#clients(streams: Iterable<Stream> = this.#options.streams()): Generator<Client> {
+  /** Those of some streams; default all. */
+  *#clients(of?: ReadonlySet<Stream>): Generator<Client> {
     const { session } = this.#options;
-    for (const stream of streams) {
+    for (const stream of of ?? this.#options.streams()) {
       const { publisher } = stream;
       const info = publisher && session(publisher.id);
       if (publisher !== undefined && info !== undefined) {
@@ -143,6 +149,11 @@ export class ApiMedia {
         yield { id, session: viewer, stream, sinceMs: playback.startedAtMs, source: { playback } };
       }
     }
+    for (const visitor of this.#options.visitors?.() ?? []) {
+      const { id, session: viewer, stream, startedAtMs } = visitor;
+      if (of?.has(stream) === false) continue;
+      yield { id, session: viewer, stream, sinceMs: startedAtMs, source: { visitor } };
+    }
   }
 
   #find(id: string): Client | undefined {
@@ -150,9 +161,9 @@ export class ApiMedia {
     return undefined;
   }
 
-  #count(streams: Iterable<Stream>): number {
+  #count(streams: readonly Stream[]): number {
     let clients = 0;
-    for (const _ of this.#clients(streams)) clients++;
+    for (const _ of this.#clients(new Set(streams))) clients++;
     return clients;
   }
 
@@ -165,7 +176,7 @@ export class ApiMedia {
       clients: this.#count(own.flat()),
       streams: own.length,
       ...this.#options.traffic.vhost(vhost.name),
-      hls: { enabled: false },
+      hls: vhost.hls.enabled ? { enabled: true, fragment: vhost.hls.fragmentMs / 1_000 } : { enabled: false },
     };
   }
 
@@ -217,9 +228,8 @@ export class ApiMedia {
 
   #client({ id, session, stream, sinceMs, source }: Client): object {
     const { key } = stream;
-    const { traffic } = this.#options;
-    const isPlay = 'playback' in source;
-    const stats = isPlay ? source.playback.stats() : undefined;
+    const isPlay = !('publisher' in source);
+    const stats = 'playback' in source ? source.playback.stats() : undefined;
     return {
       id,
       vhost: vhostId(key.vhost),
@@ -230,18 +240,26 @@ export class ApiMedia {
       tcUrl: withoutQuery(session.tcUrl),
       url: urlOf(key),
       name: key.stream,
-      type: isPlay ? PLAY_TYPES[source.playback.player.protocol] : PUBLISH_TYPE,
+      type: isPlay
+        ? PLAY_TYPES['playback' in source ? source.playback.player.protocol : session.protocol]
+        : PUBLISH_TYPE,
       publish: !isPlay,
       alive: Math.max(0, this.#now() - sinceMs) / 1_000,
-      ...(isPlay ? traffic.playback(source.playback) : traffic.publisher(source.publisher, sinceMs)),
+      ...this.#figures(source, sinceMs),
       // Ours.
       relay: session.relay !== undefined,
       ...(isPlay && {
-        queue_ms: Math.round(source.playback.queuedMs),
-        skips: stats?.skips,
-        skipped_frames: stats?.framesSkipped,
+        queue_ms: 'playback' in source ? Math.round(source.playback.queuedMs) : 0,
+        skips: stats?.skips ?? 0,
+        skipped_frames: stats?.framesSkipped ?? 0,
       }),
     };
+  }
+
+  #figures(source: Client['source'], sinceMs: number): TrafficFigures {
+    const { traffic } = this.#options;
+    if ('playback' in source) return traffic.playback(source.playback);
+    return 'visitor' in source ? traffic.visitor(source.visitor) : traffic.publisher(source.publisher, sinceMs);
   }
 }
 

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { VHOST_DEFAULTS, VhostConfig } from '#contract/node-config.ts';
+import type { Visitor } from '../packaging/viewer-sessions.ts';
 import type { SessionInfo } from '../stream/gate.ts';
 import { StreamRegistry } from '../stream/stream-registry.ts';
 import { AUDIO, audio, FakePlayer, FakePublisher, ManualFlush, VIDEO, video } from '../stream/testing.ts';
@@ -28,11 +29,19 @@ function apiOf() {
   const flush = new ManualFlush();
   const registry = new StreamRegistry({ now, flushPolicy: flush });
   const sessions = new Map<string, SessionInfo>();
-  const traffic = new Traffic({ streams: () => registry.streams(), now });
+  const visitors: Visitor[] = [];
+  const sampled: string[] = [];
+  const traffic = new Traffic({
+    streams: () => registry.streams(),
+    visitors: () => visitors,
+    onSessions: (present) => sampled.splice(0, sampled.length, ...present),
+    now,
+  });
   const vhost = (name: string, enabled = true): VhostConfig =>
     VhostConfig.parse({ ...VHOST_DEFAULTS, name, hosts: [name], enabled });
   const media = new ApiMedia({
     streams: () => registry.streams(),
+    visitors: () => visitors,
     vhosts: () => [vhost('__defaultVhost__'), vhost('tv', false)],
     traffic,
     session: (id) => sessions.get(id),
@@ -45,7 +54,7 @@ function apiOf() {
     const tcUrl = 'rtmp://tv.example/live?token=secret';
     sessions.set(id, { id, protocol: 'rtmp', ip: '192.0.2.9', tcUrl, pageUrl: '', param: '', ...over });
   };
-  return { clock, flush, registry, sessions, traffic, server, known };
+  return { clock, flush, registry, sessions, visitors, sampled, traffic, server, known };
 }
 
 type Answer = Record<string, unknown> & { code: number };
@@ -262,12 +271,44 @@ describe('streams, clients and vhosts', () => {
       recv_bytes: 0,
       send_bytes: 0,
       kbps: { recv_30s: 0, send_30s: 0 },
-      hls: { enabled: false },
+      hls: { enabled: true, fragment: 2 },
     });
     assert.deepEqual((await ask(`vhosts/${vhostId('tv')}`))['vhost'], vhosts[1]);
     registry.close('the streams are gone, their bytes are not');
     const later = (await ask(`vhosts/${vhostId('__defaultVhost__')}`))['vhost'] as Record<string, unknown>;
     assert.deepEqual([later['streams'], later['recv_bytes']], [0, 1_025_000]);
+  });
+
+  test('a viewer without a connection is a client, with the bytes that are its own, and can be ended', async (t) => {
+    const { ask, stream, visitors, sampled, sessions, clock, known, traffic } = await running(t);
+    known('guest', { protocol: 'hls', ip: '192.0.2.8' });
+    const ends: string[] = [];
+    const guest = {
+      id: 'guest',
+      session: sessions.get('guest')!,
+      stream,
+      startedAtMs: clock.ms,
+      bytesOut: 0,
+      close: (reason: string) => void ends.push(reason),
+    };
+    visitors.push(guest);
+    traffic.sample();
+    clock.ms += 30_000;
+    guest.bytesOut = 3_750_000;
+    const client = (await ask('clients/guest'))['client'] as Record<string, unknown>;
+    assert.deepEqual(
+      [client['type'], client['publish'], client['alive'], client['ip'], client['url']],
+      ['hls-play', false, 30, '192.0.2.8', '/live/stream01'],
+    );
+    assert.deepEqual([client['send_bytes'], client['kbps']], [3_750_000, { recv_30s: 0, send_30s: 1_000 }]);
+    assert.ok(sampled.includes('guest'), 'what it said of itself is kept');
+    const { vhosts } = (await ask('vhosts')) as unknown as { vhosts: Record<string, unknown>[] };
+    assert.deepEqual(
+      vhosts.map(({ clients }) => clients),
+      [3, 0],
+    );
+    assert.equal((await ask('clients/guest', 'DELETE')).code, 0);
+    assert.deepEqual(ends, ['ended by the API']);
   });
 
   test('lists come in pages of ten at least', async (t) => {

@@ -1,3 +1,4 @@
+import type { Visitor } from '../packaging/viewer-sessions.ts';
 import type { Playback } from '../stream/player.ts';
 import type { Publisher } from '../stream/publisher.ts';
 import type { Stream, StreamStats } from '../stream/stream.ts';
@@ -13,6 +14,8 @@ export interface TrafficFigures {
 
 export interface TrafficOptions {
   readonly streams: () => Iterable<Stream>;
+  /** Viewers without a connection; default none. */
+  readonly visitors?: () => Iterable<Visitor>;
   /** Told the ids of the sessions there are, after each sample. */
   readonly onSessions?: (present: ReadonlySet<string>) => void;
   /** Milliseconds since 1970; default Date.now. */
@@ -95,6 +98,11 @@ export class Traffic {
       }
       if (++work % SESSIONS_A_TURN === 0) yield;
     }
+    for (const visitor of this.#options.visitors?.() ?? []) {
+      present.add(visitor.id);
+      this.#window(visitor, visitor.startedAtMs).mark(this.#now(), 0, visitor.bytesOut);
+      if (++work % SESSIONS_A_TURN === 0) yield;
+    }
     for (const total of [this.#node, ...this.#vhosts.values()]) {
       total.window.mark(this.#now(), total.recvBytes, total.sendBytes);
     }
@@ -111,6 +119,10 @@ export class Traffic {
 
   playback(playback: Playback): TrafficFigures {
     return this.#figures(playback, playback.startedAtMs, 0, playback.stats().bytesOut);
+  }
+
+  visitor(visitor: Visitor): TrafficFigures {
+    return this.#figures(visitor, visitor.startedAtMs, 0, visitor.bytesOut);
   }
 
   /** Of all streams that the Vhost has had. */
