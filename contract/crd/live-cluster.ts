@@ -206,7 +206,7 @@ const Spec = z.strictObject({
           .describe('RTMPS: RTMP inside TLS 1.2 or later, for publishing and playing. Plain RTMP stays on.'),
         http: z
           .strictObject({
-            port: Port.default(PORTS.http).describe('Port of HTTP (HTTP-FLV, player page), on pods and Services.'),
+            port: Port.default(PORTS.http).describe('Port of HTTP (playback, player page), on pods and Services.'),
           })
           .prefault({})
           .describe('HTTP playback.'),

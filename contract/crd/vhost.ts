@@ -99,7 +99,7 @@ export const VhostSpec = z.strictObject({
     .describe('Rules for players.'),
   httpRemux: z
     .strictObject({
-      enabled: z.boolean().default(true).describe('Serve HTTP-FLV.'),
+      enabled: z.boolean().default(true).describe('Serve HTTP-FLV, HTTP-TS, HTTP-AAC and HTTP-MP3.'),
       mount: withRules(
         z
           .string()
@@ -108,7 +108,10 @@ export const VhostSpec = z.strictObject({
           .regex(/^[A-Za-z0-9/_.[\]-]+\.flv$/, {
             error: 'must be a path that ends in .flv, such as [vhost]/[app]/[stream].flv',
           })
-          .meta({ description: "Path template; SRS's http_remux mount. [vhost] is left out for __defaultVhost__." }),
+          .meta({
+            description:
+              "Path template of HTTP-FLV; SRS's http_remux mount. [vhost] is left out for __defaultVhost__. With .ts, .aac or .mp3 in the place of .flv it is the path of HTTP-TS, HTTP-AAC and HTTP-MP3.",
+          }),
         {
           rule: "self.contains('[app]') && self.contains('[stream]')",
           message: 'mount must hold [app] and [stream], such as [vhost]/[app]/[stream].flv',
@@ -117,7 +120,7 @@ export const VhostSpec = z.strictObject({
       ).default('[vhost]/[app]/[stream].flv'),
     })
     .prefault({})
-    .describe('Playback over HTTP-FLV.'),
+    .describe('Playback as endless files over HTTP: .flv, .ts, .aac, .mp3.'),
   hls: HlsSpec,
   dash: DashSpec,
   dvr: DvrSpec,
