@@ -3,6 +3,7 @@ import type { ChainedHandler } from '../../http/chain.ts';
 import type { PackagedStreams } from '../../packaging/packaged-stream.ts';
 import type { ViewerSessions } from '../../packaging/viewer-sessions.ts';
 import type { Gate } from '../../stream/gate.ts';
+import { Dash } from '../dash/dash.ts';
 import { Hls } from '../hls/hls.ts';
 import { PackagedLocator } from './locator.ts';
 import { PackagedFiles } from './packaged-files.ts';
@@ -30,10 +31,11 @@ export class PackagedHttp {
     this.viewers = new Viewers({ gate, sessions, log });
     const locator = new PackagedLocator(gate);
     const parts = { locator, streams, viewers: this.viewers, contexts: new ViewerContexts(secret), isDraining };
-    const [files, hls] = [new PackagedFiles(parts), new Hls(parts)];
+    const [files, hls, dash] = [new PackagedFiles(parts), new Hls(parts), new Dash(parts)];
     this.handlers = [
       (request, response) => files.handle(request, response),
       (request, response) => hls.handle(request, response),
+      (request, response) => dash.handle(request, response),
     ];
   }
 

@@ -1,0 +1,248 @@
+import type { PackagedSegment, PackagedTrack, PackagingSnapshot } from '#contract/packaging.ts';
+import { address, folderOf } from './hls-playlist.ts';
+
+/*
+ * Media presentation descriptions of DASH (ISO/IEC 23009-1), made from what is packaged. Sections are that document's.
+ *
+ * The presentation's time line is the wall clock: availabilityStartTime is 1970, a Period begins at the seconds since then at
+ * which its first sample was there. So any node says the same of a stream, however often it changed its origin, and needs to
+ * remember nothing. Every run of segments without a discontinuity is a Period.
+ */
+
+/** Ticks a second of the times that are written; those of segments' own timescales need not be known. */
+const TIMESCALE = 90_000;
+/** How far players stay from the end, in target durations: as HLS players do. */
+const DELAY_TARGETS = 3;
+/** Segments of a run whose times differ from an unbroken line by less than this are told as one. */
+const SEAMLESS_MS = 100;
+/** What is told of a track before any of its segments was complete, in bits a second. */
+const BANDWIDTH_BEFORE: Readonly<Record<PackagedTrack['kind'], number>> = { video: 2_000_000, audio: 128_000 };
+/** HLS's name of MP3 in MP4 is no object type that MP4 knows; these are (ISO/IEC 14496-1 table 5). */
+const MP3_IN_HLS = 'mp4a.40.34';
+const MP3_IN_DASH = 'mp4a.6B';
+const MP3_OF_LOW_RATES_IN_DASH = 'mp4a.69';
+
+export interface ManifestRequest {
+  /** Path of the manifest below the root, as PackagedFile's: addresses are relative to it. */
+  readonly path: string;
+  /** What follows every file's address, with its leading `?`; default nothing. */
+  readonly query?: string;
+}
+
+/** What is the same for everybody who asks for a manifest, in two parts; manifestText makes it one viewer's. */
+export interface Manifest {
+  readonly head: string;
+  readonly periods: string;
+}
+
+/** Whether there is anything to play: a complete segment of fragmented MP4. */
+export function hasManifest(snapshot: PackagingSnapshot): boolean {
+  return snapshot.segments.some((segment) => KINDS.some((kind) => has(segment, kind)));
+}
+
+/**
+ * The manifest of a snapshot. One that ended keeps its time line, says how long it is and is not asked for again (§5.3.1.2);
+ * `static` would move it to another time line under the feet of those who watch.
+ */
+export function manifest(snapshot: PackagingSnapshot, request: ManifestRequest): Manifest {
+  const { isEnded, targetDurationS } = snapshot;
+  const runs = runsOf(snapshot);
+  const periods = runs.map((run) => periodOf(run, snapshot, request)).join('');
+  const first = runs[0]?.[0];
+  const last = runs.at(-1)?.at(-1);
+  const beginMs = first === undefined ? 0 : wallClockOf(first);
+  const endMs = last === undefined ? 0 : wallClockOf(last) + durationOf(last);
+  const targetMs = targetDurationS * 1_000;
+  const attributes = [
+    'xmlns="urn:mpeg:dash:schema:mpd:2011"',
+    // Lists are none of the live profile's.
+    `profiles="urn:mpeg:dash:profile:${periods.includes('<SegmentList') ? 'full' : 'isoff-live'}:2011"`,
+    'type="dynamic"',
+    'availabilityStartTime="1970-01-01T00:00:00Z"',
+    `publishTime="${new Date(endMs).toISOString()}"`,
+    isEnded ? `mediaPresentationDuration="${seconds(endMs)}"` : `minimumUpdatePeriod="${seconds(targetMs)}"`,
+    `minBufferTime="${seconds(targetMs)}"`,
+    `timeShiftBufferDepth="${seconds(Math.max(0, endMs - beginMs))}"`,
+    `suggestedPresentationDelay="${seconds(targetMs * DELAY_TARGETS)}"`,
+  ];
+  return { head: `<?xml version="1.0" encoding="UTF-8"?>\n<MPD ${attributes.join(' ')}>\n`, periods };
+}
+
+/**
+ * A manifest at a time of day (§5.8.4.11), so that players whose clocks are wrong find the end. `location`: where this viewer
+ * asks for it from now on (§5.4), relative to where it is.
+ */
+export function manifestText({ head, periods }: Manifest, nowMs: number, location?: string): string {
+  const moved = location === undefined ? '' : `<Location>${escapeXml(location)}</Location>\n`;
+  const time = `<UTCTiming schemeIdUri="urn:mpeg:dash:utc:direct:2014" value="${new Date(nowMs).toISOString()}"/>`;
+  return `${head}${moved}${periods}${time}\n</MPD>\n`;
+}
+
+const KINDS = ['video', 'audio'] as const;
+type Kind = (typeof KINDS)[number];
+
+function has(segment: PackagedSegment, kind: Kind): boolean {
+  return !segment.isGap && segment.media[kind] !== undefined;
+}
+
+/** Consecutive segments without a discontinuity; those that nobody has are left out. */
+function runsOf({ segments }: PackagingSnapshot): PackagedSegment[][] {
+  const runs: PackagedSegment[][] = [];
+  let isNew = true;
+  for (const segment of segments) {
+    if (segment.isDiscontinuity) isNew = true;
+    if (!KINDS.some((kind) => has(segment, kind))) continue;
+    if (isNew) runs.push([]);
+    isNew = false;
+    runs.at(-1)!.push(segment);
+  }
+  return runs;
+}
+
+function periodOf(run: readonly PackagedSegment[], snapshot: PackagingSnapshot, request: ManifestRequest): string {
+  const began = beginningOf(run[0]!);
+  const sets = snapshot.tracks.map((track) => {
+    const own = run.filter((segment) => has(segment, track.kind));
+    return own.length === 0 ? '' : adaptationSet(track, own, began.startMs, request);
+  });
+  return `<Period id="${began.seq}" start="${seconds(began.programDateTimeMs)}">\n${sets.join('')}</Period>\n`;
+}
+
+/** Of its run; its own where that is not told. */
+function beginningOf({ run, seq, programDateTimeMs, media }: PackagedSegment): NonNullable<PackagedSegment['run']> {
+  return run ?? { seq, programDateTimeMs, startMs: (media.video ?? media.audio)!.startMs };
+}
+
+/** Where a segment stands in the presentation. */
+function wallClockOf(segment: PackagedSegment): number {
+  const began = beginningOf(segment);
+  return began.programDateTimeMs + (segment.media.video ?? segment.media.audio)!.startMs - began.startMs;
+}
+
+function adaptationSet(
+  track: PackagedTrack,
+  segments: readonly PackagedSegment[],
+  originMs: number,
+  request: ManifestRequest,
+): string {
+  const { kind, width = 0, height = 0, frameRate = 0, sampleRate = 0, channels = 0 } = track;
+  const bandwidth = Math.max(track.peakBitrate, track.averageBitrate) || BANDWIDTH_BEFORE[kind];
+  const attributes = [`id="${kind}"`, `bandwidth="${bandwidth}"`, `codecs="${escapeXml(codecsOf(track))}"`];
+  if (width > 0 && height > 0) attributes.push(`width="${width}" height="${height}"`);
+  if (frameRate > 0) attributes.push(`frameRate="${frameRateText(frameRate)}"`);
+  if (sampleRate > 0) attributes.push(`audioSamplingRate="${sampleRate}"`);
+  const lines = [
+    `<AdaptationSet id="${KINDS.indexOf(kind)}" contentType="${kind}" mimeType="${kind}/mp4" segmentAlignment="true" startWithSAP="1">`,
+    `<Representation ${attributes.join(' ')}>`,
+    ...(channels > 0 ? [`<AudioChannelConfiguration schemeIdUri="${CHANNELS_SCHEME}" value="${channels}"/>`] : []),
+    ...segmentInformation(kind, segments, originMs, request),
+    '</Representation>',
+    '</AdaptationSet>',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+const CHANNELS_SCHEME = 'urn:mpeg:dash:23003:3:audio_channel_configuration:2011';
+
+function codecsOf({ codecs, sampleRate = 0 }: PackagedTrack): string {
+  if (codecs !== MP3_IN_HLS) return codecs;
+  return sampleRate > 0 && sampleRate < 32_000 ? MP3_OF_LOW_RATES_IN_DASH : MP3_IN_DASH;
+}
+
+/** A number or a fraction (§5.3.7.2). */
+function frameRateText(frameRate: number): string {
+  return Number.isInteger(frameRate) ? `${frameRate}` : `${Math.round(frameRate * 1_000)}/1000`;
+}
+
+/** A SegmentTemplate where the addresses follow a pattern, as most do; else a SegmentList, which goes with any. */
+function segmentInformation(
+  kind: Kind,
+  segments: readonly PackagedSegment[],
+  originMs: number,
+  { path, query = '' }: ManifestRequest,
+): string[] {
+  const base = { folder: folderOf(path), query };
+  const uri = (file: string): string => escapeXml(address(file, base));
+  const files = segments.map((segment) => uri(segment.media[kind]!.file));
+  const init = segments.find((segment) => segment.media[kind]!.init !== undefined)?.media[kind]!.init;
+  const times = `timescale="${TIMESCALE}" presentationTimeOffset="${ticks(originMs)}"`;
+  const timeline = `<SegmentTimeline>${timelineOf(segments, kind)}</SegmentTimeline>`;
+  const pattern = numberPattern(segments, files);
+  if (pattern !== undefined) {
+    const initialization = init === undefined ? '' : ` initialization="${uri(init.file)}"`;
+    return [
+      `<SegmentTemplate ${times} startNumber="${segments[0]!.seq}"${initialization} media="${pattern}">`,
+      timeline,
+      '</SegmentTemplate>',
+    ];
+  }
+  return [
+    `<SegmentList ${times}>`,
+    ...(init === undefined ? [] : [`<Initialization sourceURL="${uri(init.file)}"/>`]),
+    timeline,
+    ...files.map((file) => `<SegmentURL media="${file}"/>`),
+    '</SegmentList>',
+  ];
+}
+
+/** The addresses with `$Number$` where their segments' numbers stand; undefined where no place is right for all. */
+function numberPattern(segments: readonly PackagedSegment[], files: readonly string[]): string | undefined {
+  const last = segments.length - 1;
+  if (segments[last]!.seq - segments[0]!.seq !== last) return undefined;
+  const file = files[last]!;
+  const number = `${segments[last]!.seq}`;
+  for (let at = file.lastIndexOf(number); at >= 0; at = at === 0 ? -1 : file.lastIndexOf(number, at - 1)) {
+    const before = file.slice(0, at);
+    const after = file.slice(at + number.length);
+    if (segments.every(({ seq }, index) => files[index] === `${before}${seq}${after}`)) {
+      return `${before}$Number$${after}`;
+    }
+  }
+  return undefined;
+}
+
+/** S elements (§5.3.9.6): each with its time where it does not follow the one before, repeated ones counted. */
+function timelineOf(segments: readonly PackagedSegment[], kind: Kind): string {
+  const elements: { readonly time: number | undefined; readonly duration: number; repeat: number }[] = [];
+  let end: number | undefined;
+  for (const [index, segment] of segments.entries()) {
+    const { startMs, durationMs } = segment.media[kind]!;
+    const endMs = startMs + durationMs;
+    const nextMs = segments[index + 1]?.media[kind]!.startMs ?? endMs;
+    const start = ticks(startMs);
+    const until = ticks(Math.abs(nextMs - endMs) < SEAMLESS_MS ? nextMs : endMs);
+    const duration = Math.max(1, until - start);
+    const previous = elements.at(-1);
+    if (start === end && previous?.duration === duration) previous.repeat++;
+    else elements.push({ time: start === end ? undefined : start, duration, repeat: 0 });
+    end = start + duration;
+  }
+  return elements
+    .map(({ time, duration, repeat }) => {
+      return `<S${time === undefined ? '' : ` t="${time}"`} d="${duration}"${repeat === 0 ? '' : ` r="${repeat}"`}/>`;
+    })
+    .join('');
+}
+
+/** Of the longest of what it has. */
+function durationOf({ media }: PackagedSegment): number {
+  return Math.max(media.video?.durationMs ?? 0, media.audio?.durationMs ?? 0);
+}
+
+function ticks(ms: number): number {
+  return Math.round((ms * TIMESCALE) / 1_000);
+}
+
+/** An xs:duration. */
+function seconds(ms: number): string {
+  return `PT${Number((ms / 1_000).toFixed(3))}S`;
+}
+
+function escapeXml(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll("'", '&apos;');
+}
