@@ -6,6 +6,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { ConnectionLimit } from '../lib/connection-limit.ts';
 import { EndlessBody, httpChunk } from './endless-body.ts';
+import { HttpError } from './http-error.ts';
 import { HttpServer } from './http-server.ts';
 
 const server = new HttpServer({ limit: new ConnectionLimit(1_000), log: pino({ level: 'silent' }) });
@@ -20,6 +21,10 @@ before(async () => {
     bodies.push(body);
     const text = Buffer.from('some bytes');
     body.write(body.isChunked ? httpChunk(text) : text);
+  });
+  server.route('GET', '/refused', ({ raw }, response) => {
+    bodies.push(new EndlessBody(raw, response, { 'Content-Type': 'x/y' }));
+    throw new HttpError(404, 'not so');
   });
   port = await server.listen(0, '127.0.0.1');
 });
@@ -103,4 +108,13 @@ test('garbage after the request ends the connection without words in the body', 
   socket.on('error', () => undefined);
   await once(socket, 'close');
   assert.ok(answer.endsWith('some bytes\r\n'), JSON.stringify(answer));
+});
+
+test('before it begins another answer may be given; it then has nothing to say any more', async () => {
+  const answer = await talk('GET /refused HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', () => {
+    bodies.at(-1)?.write(httpChunk(Buffer.from('late')));
+    bodies.at(-1)?.end();
+  });
+  assert.match(answer, /^HTTP\/1\.1 404 /);
+  assert.ok(answer.endsWith('\r\n\r\nnot so\n'), JSON.stringify(answer));
 });

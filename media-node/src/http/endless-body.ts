@@ -55,6 +55,11 @@ export class EndlessBody {
   begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
+    if (this.#response.headersSent) {
+      // The request was answered otherwise.
+      this.#hasEnded = true;
+      return;
+    }
     this.#response.writeHead(200, {
       ...this.#headers,
       ...(this.isChunked && { 'Transfer-Encoding': 'chunked' }),
@@ -74,16 +79,15 @@ export class EndlessBody {
 
   /** Queues bytes, which are shared and never changed; ignored after the end. */
   write(bytes: Buffer): void {
-    if (this.#hasEnded || !this.#socket.writable) return;
     if (!this.#hasBegun) this.begin();
-    this.#socket.write(bytes);
+    if (!this.#hasEnded && this.#socket.writable) this.#socket.write(bytes);
   }
 
   /** Ends the body after what is queued, and the connection with it; idempotent. */
   end(): void {
+    this.begin();
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.begin();
     const socket = this.#socket;
     if (this.isChunked && socket.writable) socket.end(LAST_CHUNK);
     else socket.end();
