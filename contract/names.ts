@@ -57,4 +57,6 @@ export const CONFIG_FILES = {
   redisUrl: 'redis-url',
   /** TlsFile as JSON: certificates of RTMPS. Not there without any. */
   tls: 'tls.json',
+  /** S3File as JSON: credentials for the bucket of recordings. Of origins that have one alone. */
+  s3: 's3.json',
 } as const;

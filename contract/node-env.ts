@@ -36,6 +36,15 @@ export const NodeEnv = z.object({
   LIVECLUSTER_DVR_FOLDER: folder(),
   /** Bytes that the folder of recordings may hold; left out: as many as its disk takes. */
   LIVECLUSTER_DVR_MOST_BYTES: z.coerce.number().int().min(1).optional(),
+  /** Bucket that recordings are uploaded to; its credentials are in CONFIG_FILES.s3. Left out: they stay in the folder. */
+  LIVECLUSTER_DVR_S3_BUCKET: z.string().min(1).max(63).optional(),
+  /** Left out: Amazon's. */
+  LIVECLUSTER_DVR_S3_ENDPOINT: z.string().min(1).max(1_024).optional(),
+  LIVECLUSTER_DVR_S3_REGION: z.string().min(1).max(64).optional(),
+  /** Ends in `/`. */
+  LIVECLUSTER_DVR_S3_PREFIX: z.string().max(512).optional(),
+  /** The bucket is in the path, not in the host's name. */
+  LIVECLUSTER_DVR_S3_PATH_STYLE: z.stringbool().optional(),
 });
 export type NodeEnv = z.infer<typeof NodeEnv>;
 

@@ -1,6 +1,7 @@
 import { ROLES } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
+import type { S3File } from '#contract/s3-file.ts';
 import type { TlsFile } from '#contract/tls-file.ts';
 import type { Manifest, ObjectType } from '../kube/object.ts';
 import type { Cluster, OperatorSettings } from './cluster.ts';
@@ -34,11 +35,13 @@ export interface DesiredInput {
   readonly redisUrl: string | undefined;
   /** Certificates of RTMPS; undefined without any. */
   readonly tls?: TlsFile | undefined;
+  /** Credentials for the bucket of recordings; undefined without any. */
+  readonly s3?: S3File | undefined;
 }
 
 /** Everything that a cluster owns, in the order in which it is to be made: what pods need comes before the pods. */
 export function desiredObjects(input: DesiredInput): Manifest[] {
-  const { cluster, operator, auth, configs, redisUrl, tls } = input;
+  const { cluster, operator, auth, configs, redisUrl, tls, s3 } = input;
   const isEmbedded = cluster.spec.redis.mode === 'Embedded';
   const hasPolicies = cluster.spec.networkPolicy.enabled;
   const each = (build: (role: Role) => Manifest) => ROLES.map(build);
@@ -63,7 +66,12 @@ export function desiredObjects(input: DesiredInput): Manifest[] {
     ...(redisUrl === undefined
       ? []
       : [
-          ...each((role) => configSecret(cluster, role, configs[role], auth, redisUrl, tls)),
+          ...each((role) =>
+            configSecret(cluster, role, configs[role], auth, redisUrl, {
+              tls,
+              s3: role === 'origin' ? s3 : undefined,
+            }),
+          ),
           ...each((role) => mediaStatefulSet(cluster, role, operator)),
         ]),
   ];

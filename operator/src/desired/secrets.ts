@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { CONFIG_FILES } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
+import type { S3File } from '#contract/s3-file.ts';
 import type { TlsFile } from '#contract/tls-file.ts';
 import type { Manifest } from '../kube/object.ts';
 import type { Cluster } from './cluster.ts';
@@ -77,14 +78,16 @@ export function configSecret(
   config: NodeConfig,
   auth: AuthValues,
   redisUrl: string,
-  tls?: TlsFile,
+  files: { readonly tls?: TlsFile | undefined; readonly s3?: S3File | undefined } = {},
 ): SecretObject {
+  const { tls, s3 } = files;
   return secret(cluster, role, names.config(cluster.metadata.name, role), {
     [CONFIG_FILES.config]: JSON.stringify(config),
     [CONFIG_FILES.adminToken]: auth.adminToken,
     [CONFIG_FILES.relayKey]: auth.relayKey,
     [CONFIG_FILES.redisUrl]: redisUrl,
     ...(tls ? { [CONFIG_FILES.tls]: JSON.stringify(tls) } : {}),
+    ...(s3 ? { [CONFIG_FILES.s3]: JSON.stringify(s3) } : {}),
   });
 }
 

@@ -17,6 +17,7 @@ import {
 } from './pod.ts';
 import { bytesOf } from './quantity.ts';
 import { portsOf } from './services.ts';
+import { storageOf } from './storage.ts';
 
 type EnvVar = { readonly name: string } & Readonly<Record<string, unknown>>;
 
@@ -40,10 +41,17 @@ const HEAP_SHARE = 0.5;
 export function mediaStatefulSet(cluster: Cluster, role: Role, operator: OperatorSettings): Manifest {
   const { name } = cluster.metadata;
   const template = podTemplate(cluster, role, operator);
+  const { claims, hash } = storageOf(cluster, role);
   return {
     apiVersion: 'apps/v1',
     kind: 'StatefulSet',
-    metadata: ownedMetadata(cluster, role, names.role(name, role)),
+    metadata: ownedMetadata(
+      cluster,
+      role,
+      names.role(name, role),
+      // Edges have no volumes, and will have none.
+      role === 'origin' ? { [ANNOTATIONS.volumeHash]: hash } : undefined,
+    ),
     spec: {
       replicas: cluster.spec[role].replicas,
       serviceName: names.role(name, role),
@@ -52,6 +60,7 @@ export function mediaStatefulSet(cluster: Cluster, role: Role, operator: Operato
       revisionHistoryLimit: 3,
       selector: { matchLabels: selectRole(name, role) },
       template,
+      ...claims,
     },
   };
 }
@@ -77,6 +86,7 @@ function podTemplate(cluster: Cluster, role: Role, operator: OperatorSettings): 
     volumes: [
       { name: 'config', secret: { secretName: names.config(name, role), defaultMode: SECRET_FILE_MODE } },
       { name: 'tmp', emptyDir: { sizeLimit: '64Mi' } },
+      ...storageOf(cluster, role).volumes,
     ],
   };
   return {
@@ -128,6 +138,7 @@ function container(cluster: Cluster, role: Role, operator: OperatorSettings): Re
       // The folder and no subPath: only a whole folder follows the Secret.
       { name: 'config', mountPath: CONFIG_DIR, readOnly: true },
       { name: 'tmp', mountPath: '/tmp' },
+      ...storageOf(cluster, role).mounts,
     ],
     // Each second until it has started, so that a new pod serves as soon as it can.
     startupProbe: { ...probe(ADMIN_PATHS.health), periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 120 },
@@ -158,6 +169,7 @@ function environment(cluster: Cluster, role: Role): EnvVar[] {
     LIVECLUSTER_HTTP_PORT: { value: String(ports.http) },
     LIVECLUSTER_API_PORT: { value: String(ports.api) },
     LIVECLUSTER_ADMIN_PORT: { value: String(ports.admin) },
+    ...storageOf(cluster, role).env,
   };
   const extra = extraEnv.filter((each) => !each.name.startsWith(OWN_PREFIX));
   const isSet = (variable: string) => extra.some((each) => each.name === variable);

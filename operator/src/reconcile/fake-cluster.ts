@@ -175,11 +175,11 @@ export class FakeCluster {
     if (!present) return status(404, 'NotFound');
     const uid = (options['preconditions'] as Json | undefined)?.['uid'];
     if (uid !== undefined && uid !== present.metadata.uid) return status(409, 'Conflict');
-    this.#remove(path);
+    this.#remove(path, options['propagationPolicy'] === 'Orphan');
     return json({ kind: 'Status', apiVersion: 'v1', status: 'Success', metadata: { name: present.metadata.name } });
   }
 
-  #remove(path: string): void {
+  #remove(path: string, isAlone = false): void {
     const present = this.#objects.get(path);
     if (!present) return;
     this.#objects.delete(path);
@@ -188,7 +188,18 @@ export class FakeCluster {
     const object = { ...present, metadata: { ...present.metadata, resourceVersion: String(this.#version) } };
     this.#log.push({ version: this.#version, type: 'DELETED', path, object, before: present });
     if (present.kind === 'Pod') this.onPodsChanged();
-    this.#collectGarbage(present.metadata.uid);
+    if (isAlone) this.#orphan(present.metadata.uid);
+    else this.#collectGarbage(present.metadata.uid);
+  }
+
+  #orphan(uid: string): void {
+    for (const [path, object] of this.#objects) {
+      const owners = object.metadata.ownerReferences ?? [];
+      const ownerReferences = owners.filter((each) => each.uid !== uid);
+      if (ownerReferences.length < owners.length) {
+        this.#store(path, { ...object, metadata: { ...object.metadata, ownerReferences } });
+      }
+    }
   }
 
   /** What the deleted object owned goes; pods get their grace period and stay until somebody ends them. */

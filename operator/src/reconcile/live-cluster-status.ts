@@ -4,6 +4,7 @@ import type { Role } from '#contract/names.ts';
 import type { Cluster } from '../desired/cluster.ts';
 import { timeOf } from '../desired/certificates.ts';
 import type { JudgedCertificates } from '../desired/certificates.ts';
+import type { JudgedS3 } from '../desired/s3-credentials.ts';
 import { selectorText, selectRole } from '../desired/labels.ts';
 import { names } from '../desired/names.ts';
 import type { Addresses } from './addresses.ts';
@@ -30,6 +31,8 @@ export interface LiveClusterObservation {
   readonly redisFault: string | undefined;
   /** Undefined while nothing needs certificates. */
   readonly certificates?: Pick<JudgedCertificates, 'faults' | 'validUntilMs'> | undefined;
+  /** Undefined while recordings go into no bucket. */
+  readonly s3?: Pick<JudgedS3, 'fault'> | undefined;
   /** What the API server refused, a line each. */
   readonly applyFaults: readonly string[];
   readonly wantedHashes: Readonly<Record<Role, string>>;
@@ -106,7 +109,16 @@ function draftConditions(seen: LiveClusterObservation, counts: Record<Role, Role
     ['Pending', seen.addresses.missing.join('; ')],
   );
   const roles = { origin: draftRole(seen, 'origin', counts.origin), edge: draftRole(seen, 'edge', counts.edge) };
-  const parts = [applied, redis, roles.origin, roles.edge, config, ...draftCertificates(seen), address];
+  const parts = [
+    applied,
+    redis,
+    roles.origin,
+    roles.edge,
+    config,
+    ...draftCertificates(seen),
+    ...draftS3(seen),
+    address,
+  ];
 
   const wasReady = findCondition(seen.previous?.conditions, 'Ready')?.status === 'True';
   const isServing = ROLES.every((role) => counts[role].ready > 0 || counts[role].wanted === 0);
@@ -163,6 +175,18 @@ function draftCertificates({ certificates }: LiveClusterObservation): ConditionD
       faults.length === 0,
       ['Valid', `the certificates of RTMPS are valid${until}`],
       ['ReferenceInvalid', `${faults.join('; ')}; plain RTMP is served all the same`],
+    ),
+  ];
+}
+
+function draftS3({ s3 }: LiveClusterObservation): ConditionDraft[] {
+  if (!s3) return [];
+  return [
+    verdict(
+      'RecordingStoreReady',
+      s3.fault === undefined,
+      ['CredentialsKnown', 'the origins have the credentials for the bucket of recordings'],
+      ['ReferenceInvalid', `${s3.fault ?? ''}; recordings wait in the origins until then`],
     ),
   ];
 }

@@ -6,6 +6,8 @@ import type { JudgedCertificates } from '../desired/certificates.ts';
 import { names } from '../desired/names.ts';
 import { desiredObjects } from '../desired/objects.ts';
 import { embeddedRedisUrl, redisUrlFault } from '../desired/redis-url.ts';
+import { judgeS3 } from '../desired/s3-credentials.ts';
+import type { JudgedS3 } from '../desired/s3-credentials.ts';
 import { keepOrMakeAuth, secretText } from '../desired/secrets.ts';
 import type { AuthValues, SecretObject } from '../desired/secrets.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -96,6 +98,7 @@ export class LiveClusterReconciler {
     const { auth, copies } = await this.#auth(cluster);
     const redis = await this.#redis(cluster, auth, copies);
     const certificates = await this.#certificates(cluster, copies);
+    const s3 = await this.#s3(cluster, copies);
 
     // Nodes get a changed configuration at once; the Secret, which takes a minute to reach them, is for the next start.
     const pods = this.#pods(key);
@@ -104,27 +107,32 @@ export class LiveClusterReconciler {
       token: auth.adminToken,
       configs: rendered.configs,
     });
-    const basis = JSON.stringify([rendered.wantedHashes, pods.map((pod) => [pod.metadata.uid, isLeaving(pod)])]);
+    const basis = JSON.stringify([
+      rendered.wantedHashes,
+      cluster.spec.origin.storage.dvr.type,
+      pods.map((pod) => [pod.metadata.uid, isLeaving(pod)]),
+    ]);
     if (this.#vhostBasis.get(key) !== basis) {
       this.#vhostBasis.set(key, basis);
       onRendered(key);
     }
 
     const configs = { origin: rendered.configs.origin.config, edge: rendered.configs.edge.config };
-    const wishes = desiredObjects({ cluster, operator, auth, configs, redisUrl: redis.url, tls: certificates?.file });
+    const files = { tls: certificates?.file, s3: s3?.file };
+    const wishes = desiredObjects({ cluster, operator, auth, configs, redisUrl: redis.url, ...files });
     // While the Redis is in doubt nothing is thrown away: what runs goes on with the one it has.
     const enforcement = await owned.enforce(cluster, wishes, redis.fault === undefined, context.log);
     if (context.signal.aborted) return;
     this.#tell(object, enforcement);
     await this.#writeStatus(
       object,
-      this.#status(key, object, cluster, rendered, enforcement, redis.fault, certificates),
+      this.#status(key, object, cluster, rendered, enforcement, redis.fault, certificates, s3),
     );
     // Back with a growing delay. Only now: the status has said why.
     if (enforcement.passing !== undefined) throw enforcement.passing;
     if (enforcement.isWaiting) return { requeueAfterMs: LOOK_AGAIN_MS };
     // What nobody's change would tell of: a quota, a Secret without our label.
-    const isUntold = enforcement.faults.length > 0 || cluster.spec.redis.mode === 'External' || certificates;
+    const isUntold = enforcement.faults.length > 0 || cluster.spec.redis.mode === 'External' || certificates || s3;
     if (isUntold) return { requeueAfterMs: REREAD_MS };
   }
 
@@ -195,6 +203,15 @@ export class LiveClusterReconciler {
     return judgeCertificates(await Promise.all(sources), copies, namespace, clock.nowMs());
   }
 
+  /** Of the bucket for recordings; undefined without one. */
+  async #s3(cluster: Cluster, copies: readonly (SecretObject | undefined)[]): Promise<JudgedS3 | undefined> {
+    const name = cluster.spec.origin.storage.dvr.s3?.secretRef.name;
+    if (name === undefined) return undefined;
+    const { namespace } = cluster.metadata;
+    const secret = await this.#options.client.find<SecretObject>({ apiVersion: 'v1', kind: 'Secret', namespace, name });
+    return judgeS3(name, secret, copies, namespace);
+  }
+
   #status(
     key: string,
     object: LiveClusterObject,
@@ -203,6 +220,7 @@ export class LiveClusterReconciler {
     { objects, faults }: Enforcement,
     redisFault: string | undefined,
     certificates: JudgedCertificates | undefined,
+    s3: JudgedS3 | undefined,
   ): LiveClusterStatus {
     const { fleets, clock, watches } = this.#options;
     const { name, namespace } = cluster.metadata;
@@ -224,6 +242,7 @@ export class LiveClusterReconciler {
       addresses: addressesOf(cluster, service(names.ingest(name)), service(names.playback(name))),
       redisFault,
       certificates,
+      s3,
       applyFaults: faults,
       wantedHashes: rendered.wantedHashes,
       reportOf: (podUid) => fleets.report(key, podUid),

@@ -69,8 +69,9 @@ export class OwnedObjects {
       attempt(nameOf(wish), async () => {
         const cached = this.#watches.get(wish.kind, keyOf(wish));
         if (cached && mustBeMadeAnew(cached, wish) && isOurs(cached, cluster)) {
-          await this.#delete(cluster, cached);
-          log.info({ object: nameOf(wish) }, 'deleted, to be made anew: its volumes are to change');
+          const keepsPods = hasClaimsOf(cached, wish);
+          await this.#delete(cluster, cached, keepsPods);
+          log.info({ object: nameOf(wish), keepsPods }, 'deleted, to be made anew: its volumes are to change');
           state.isWaiting = true;
           return;
         }
@@ -113,11 +114,15 @@ export class OwnedObjects {
       );
   }
 
-  async #delete(cluster: Cluster, object: KubeObject): Promise<void> {
+  /** `keepsPods`: what it owns stays, for the one that comes after it. */
+  async #delete(cluster: Cluster, object: KubeObject, keepsPods = false): Promise<void> {
     this.#applier.forgetObject(cluster, object);
     const { uid } = object.metadata;
     try {
-      await this.#client.delete(refOf(object), uid ? { preconditions: { uid } } : {});
+      await this.#client.delete(refOf(object), {
+        ...(uid && { preconditions: { uid } }),
+        ...(keepsPods && { propagationPolicy: 'Orphan' as const }),
+      });
     } catch (error) {
       // Gone already, or another object by now.
       if (!isKubeError(error, 'not-found', 'conflict')) throw error;
@@ -129,6 +134,22 @@ export class OwnedObjects {
 function mustBeMadeAnew(present: KubeObject, wish: Manifest): boolean {
   const [is, wanted] = [present, wish].map((each) => each.metadata.annotations?.[ANNOTATIONS.volumeHash]);
   return is !== undefined && wanted !== undefined && is !== wanted && !present.metadata.deletionTimestamp;
+}
+
+/**
+ * Whether pods of the present StatefulSet have every claim that the wished one has. Then they go on under it, and are rolled
+ * one by one where anything else changed. A claim that a pod lacks it cannot be given: then the StatefulSet would stand still.
+ */
+function hasClaimsOf(present: KubeObject, wish: Manifest): boolean {
+  const has = new Set(claimNames(present));
+  return claimNames(wish).every((name) => has.has(name));
+}
+
+function claimNames(set: KubeObject): string[] {
+  const { volumeClaimTemplates = [] } = (set.spec ?? {}) as {
+    volumeClaimTemplates?: readonly { readonly metadata: { readonly name: string } }[];
+  };
+  return volumeClaimTemplates.map(({ metadata }) => metadata.name);
 }
 
 function nameOf(object: KubeObject): string {

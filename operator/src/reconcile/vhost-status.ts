@@ -20,6 +20,8 @@ export interface VhostObservation {
     readonly refusal?: { readonly reason: string; readonly message: string };
     readonly wantedHashes: Readonly<Record<Role, string>>;
     readonly programming: Programming;
+    /** Where its streams are recorded; undefined while it records none. */
+    readonly dvr?: { readonly hasStorage: boolean };
   };
 }
 
@@ -74,6 +76,22 @@ function draftConditions({ clusterName, cluster, fault }: VhostObservation): Con
     { type: 'Accepted', status: 'True', reason: 'Accepted', message: 'its hosts are its own' },
     resolved,
     draftProgrammed(programming),
+    ...draftDvr(clusterName, cluster.dvr),
+  ];
+}
+
+function draftDvr(clusterName: string, dvr: { readonly hasStorage: boolean } | undefined): ConditionDraft[] {
+  if (!dvr) return [];
+  return [
+    verdict(
+      'DvrReady',
+      dvr.hasStorage,
+      ['Storage', 'its streams are recorded where origin.storage.dvr of the LiveCluster says'],
+      [
+        'NoStorage',
+        `dvr is enabled, but LiveCluster ${clusterName} has nowhere to put recordings: set its spec.origin.storage.dvr.type to PVC, S3 or EmptyDir`,
+      ],
+    ),
   ];
 }
 

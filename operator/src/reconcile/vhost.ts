@@ -3,8 +3,8 @@ import { LABELS } from '#contract/names.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { splitKey } from '../kube/object.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { readVhost } from './api-objects.ts';
-import type { PodObject, VhostObject } from './api-objects.ts';
+import { readLiveCluster, readVhost } from './api-objects.ts';
+import type { LiveClusterObject, PodObject, VhostObject } from './api-objects.ts';
 import { findCondition } from './conditions.ts';
 import { clusterNameOf } from './config-renderer.ts';
 import type { ConfigRenderer } from './config-renderer.ts';
@@ -48,7 +48,7 @@ export class VhostReconciler {
       nowMs: clock.nowMs(),
       clusterName,
       ...('fault' in read ? { fault: read.fault } : {}),
-      ...this.#cluster(cached, clusterName),
+      ...this.#cluster(cached, clusterName, 'value' in read && read.value.spec.dvr.enabled),
     };
     const status = vhostStatus(observation);
     await statuses.write(object, status);
@@ -57,7 +57,7 @@ export class VhostReconciler {
 
   /** Says what the user should know of: a Vhost that is left out, or a configuration that nodes refuse. */
   #tell(object: VhostObject, status: VhostStatus): void {
-    for (const type of ['Accepted', 'Programmed'] as const) {
+    for (const type of ['Accepted', 'Programmed', 'DvrReady'] as const) {
       const [was, is] = [object.status, status].map((each) => findCondition(each?.conditions, type));
       const isNews = is?.status === 'False' && (was?.status !== is.status || was.reason !== is.reason);
       if (!isNews || (type === 'Programmed' && is.reason !== 'ConfigRejected')) continue;
@@ -70,7 +70,7 @@ export class VhostReconciler {
     }
   }
 
-  #cluster(vhost: VhostObject, clusterName: string): Pick<VhostObservation, 'cluster'> {
+  #cluster(vhost: VhostObject, clusterName: string, records: boolean): Pick<VhostObservation, 'cluster'> {
     const { watches, renderer, fleets } = this.#options;
     const { namespace = '', name } = vhost.metadata;
     const key = `${namespace}/${clusterName}`;
@@ -78,11 +78,15 @@ export class VhostReconciler {
     const rendered = renderer.render(key);
     if (!rendered) return {};
     const refused = rendered.verdicts.refused.find((each) => each.vhost.metadata.name === name);
+    const live = watches.get<LiveClusterObject>('LiveCluster', key);
+    const read = live && readLiveCluster(live);
+    const hasStorage = read !== undefined && 'value' in read && read.value.spec.origin.storage.dvr.type !== 'None';
     const pods = watches.list<PodObject>('Pod', { namespace, labels: { [LABELS.cluster]: splitKey(key).name } });
     return {
       cluster: {
         ...(refused ? { refusal: { reason: refused.reason, message: refused.message } } : {}),
         wantedHashes: rendered.wantedHashes,
+        ...(records ? { dvr: { hasStorage } } : {}),
         programming: programmingOf(pods, rendered.wantedHashes, (podUid) => fleets.report(key, podUid)),
       },
     };
