@@ -67,6 +67,7 @@ test('a small video frame, byte by byte', () => {
 
 test('an AAC frame beside video, byte by byte', () => {
   const muxer = new TsMuxer([avcTrack(), aacTrack()]);
+  muxer.frame(frameOf(avcTrack(), 1_000, prefixed([SLICE])));
   const frame = muxer.frame(frameOf(aacTrack(), 1_000, unhex('aabbcc')));
   const pes = digits('000001c0 0012 848005 21000b7e41 fff14c80015ffc aabbcc');
   assert.equal(hexOf(frame), stuffed(`47410130${(183 - pes.length / 2).toString(16)}00`, pes));
@@ -96,6 +97,30 @@ test('without video the clock is in the audio', () => {
   assert.equal(readProgramMap(muxer.tables()).pcrPid, 0x101);
   const [pes] = readPes(muxer.frame(frameOf(aacTrack(), 0, SLICE)));
   assert.deepEqual([pes?.isRandomAccess, pes?.pcr], [true, ticksOf(-TS_CLOCK_LEAD_MS)]);
+});
+
+test('where video pauses, audio brings its clock on; where it does not, it leaves the clock to video', () => {
+  const [video, audio] = [avcTrack(), aacTrack()];
+  const muxer = new TsMuxer([video, audio]);
+  const parts: Buffer[] = [];
+  for (let ms = 0; ms <= 6_000; ms += 20) {
+    if (ms % 40 === 0 && (ms <= 2_000 || ms >= 4_000)) parts.push(muxer.frame(frameOf(video, ms, prefixed([SLICE]))));
+    // Ahead of its video, as some encoders send it.
+    parts.push(muxer.frame(frameOf(audio, ms + 300, SLICE)));
+  }
+  const bytes = Buffer.concat(parts);
+  readPes(bytes);
+  const clock = readPackets(bytes).filter(({ pcr }) => pcr !== undefined);
+  const alone = clock.filter(({ payload }) => payload.length === 0).map(({ pcr }) => pcr! / 90 - TS_TIME_OFFSET_MS);
+  assert.deepEqual(
+    alone,
+    Array.from({ length: 17 }, (_, index) => 1_900 + index * 100),
+  );
+  for (const [index, { pcr, pid }] of clock.entries()) {
+    assert.equal(pid, 0x100);
+    const step = pcr! - (clock[index - 1]?.pcr ?? pcr! - 1);
+    assert.ok(step > 0 && step <= 500 * 90, `${step}`);
+  }
 });
 
 test('every fill of the last packet is lawful, with and without the clock', () => {

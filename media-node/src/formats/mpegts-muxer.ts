@@ -18,6 +18,10 @@ const MAX_AUDIO_PES_BYTES = 32 * 1024;
 export const TS_TIME_OFFSET_MS = 1_000;
 /** How far the program clock is behind decoding: what a receiver has for an access unit to arrive in. */
 export const TS_CLOCK_LEAD_MS = 200;
+/** The clock has to be told this often (ISO/IEC 13818-1 §2.7.2). */
+const CLOCK_EVERY_MS = 100;
+/** How far video may be behind audio, as encoders send them, before audio brings the clock on in its place. */
+const VIDEO_LATE_MS = 500;
 
 /** One elementary stream of the program. */
 interface Program {
@@ -39,6 +43,8 @@ export class TsMuxer {
   readonly #packetizers = { video: new PesPacketizer(0x100), audio: new PesPacketizer(0x101) };
   #video: Program | undefined;
   #audio: Program | undefined;
+  /** The clock's reference as it was told last; ticks. */
+  #lastPcr = -Infinity;
 
   /** Tracks that MPEG-TS does not carry (see `carries`) are left out, and so are their frames. */
   constructor(tracks: readonly Track[]) {
@@ -114,13 +120,29 @@ export class TsMuxer {
     const dts = Math.max(ticks(Math.min(first.dtsMs, first.ptsMs)), isBack ? -Infinity : program.lastDts + 1);
     const pts = Math.max(ticks(first.ptsMs), dts);
     const holdsClock = program === this.#video || this.#video === undefined;
-    const pcr = holdsClock ? dts - TS_CLOCK_LEAD_MS * TICKS_PER_MS : undefined;
+    const pcr = holdsClock ? this.#clockAt(dts, isBack) : undefined;
     const isRandomAccess = first.isKey && holdsClock;
     const times = { pts, dts, pcr, isRandomAccess, isDiscontinuity: isBack && holdsClock };
     const out = packets.packetize(frames, elementary, bytes, times);
+    const clock = holdsClock ? undefined : this.#clockWithoutVideo(dts);
     program.lastDts = dts;
     program.lastMs = frames.at(-1)!.dtsMs;
-    return out;
+    return clock === undefined ? out : Buffer.concat([clock, out]);
+  }
+
+  /** The clock's reference at an access unit of the stream that holds it; rises, as long as time does. */
+  #clockAt(dts: number, isBack: boolean): number {
+    const pcr = dts - TS_CLOCK_LEAD_MS * TICKS_PER_MS;
+    this.#lastPcr = isBack ? pcr : Math.min(Math.max(pcr, this.#lastPcr + 1), dts);
+    return this.#lastPcr;
+  }
+
+  /** A packet that brings the clock on where video, which holds it, pauses or comes seldom: a receiver would wait. */
+  #clockWithoutVideo(audioDts: number): Buffer | undefined {
+    const pcr = audioDts - (TS_CLOCK_LEAD_MS + VIDEO_LATE_MS) * TICKS_PER_MS;
+    if (pcr < this.#lastPcr + CLOCK_EVERY_MS * TICKS_PER_MS) return undefined;
+    this.#lastPcr = pcr;
+    return this.#video?.packets.clock(pcr);
   }
 
   #program(tracks: readonly Track[], kind: Track['kind'], before: Program | undefined): Program | undefined {

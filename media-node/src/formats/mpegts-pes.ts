@@ -52,6 +52,17 @@ export class PesPacketizer {
     return out;
   }
 
+  /** A packet of the clock's reference alone, which no counter counts: ISO/IEC 13818-1 §2.4.3.3. */
+  clock(pcr: number): Buffer {
+    const out = Buffer.allocUnsafe(TS_PACKET_BYTES);
+    out[0] = TS_SYNC_BYTE;
+    out[1] = this.pid >> 8;
+    out[2] = this.pid;
+    out[3] = 0x20 | this.#counter;
+    writeAdaptation(out, TS_HEADER_BYTES, PAYLOAD_BYTES, { pcr, isRandomAccess: false, isDiscontinuity: false });
+    return out;
+  }
+
   /** Moves the PES packet's bytes to their places and writes what stands between them. */
   #spread(out: Buffer, pesStart: number, firstAdaptationBytes: number, times: PesTimes): void {
     const end = out.length;
@@ -112,7 +123,12 @@ function writeHeader(
 }
 
 /** adaptation_field of so many bytes, its length byte included: ISO/IEC 13818-1 §2.4.3.4. */
-function writeAdaptation(out: Buffer, start: number, bytes: number, times: PesTimes | undefined): void {
+function writeAdaptation(
+  out: Buffer,
+  start: number,
+  bytes: number,
+  times: Omit<PesTimes, 'pts' | 'dts'> | undefined,
+): void {
   out[start] = bytes - 1;
   if (bytes === 1) return;
   const pcr = times?.pcr;

@@ -82,13 +82,13 @@ export function readPackets(bytes: Buffer): Packet[] {
     const packet = bytes.subarray(at, at + 188);
     assert.equal(packet[0], 0x47, `sync byte of the packet at ${at}`);
     const flags = packet[3]! >> 4;
-    assert.ok(flags === 1 || flags === 3, 'not scrambled, with payload');
+    assert.ok(flags >= 1 && flags <= 3, 'not scrambled');
     let payloadAt = 4;
     let field = 0;
     let pcr: number | undefined;
-    if (flags === 3) {
+    if (flags !== 1) {
       const length = packet[4]!;
-      assert.ok(length <= 182, 'an adaptation field leaves a byte of payload');
+      assert.ok(flags === 2 ? length === 183 : length <= 182, 'payload where it is said to be');
       payloadAt = 5 + length;
       field = length > 0 ? packet[5]! : 0;
       if ((field & 0x10) !== 0) {
@@ -122,6 +122,10 @@ export function readPes(bytes: Buffer): Pes[] {
   };
   for (const packet of readPackets(bytes)) {
     const { pid, counter } = packet;
+    if (packet.payload.length === 0) {
+      assert.equal(counter, last.get(pid)?.counter ?? 15, 'a packet without payload is not counted');
+      continue;
+    }
     const before = last.get(pid);
     if (before?.counter === counter && before.payload.equals(packet.payload)) continue;
     if (before !== undefined) assert.equal(counter, (before.counter + 1) & 15, `continuity counter of PID ${pid}`);
