@@ -21,6 +21,8 @@ const AV1_HEADER = Buffer.from('906176303181000c00', 'hex');
 const AV1_KEY = Buffer.from('91617630310a0b00000004', 'hex');
 
 let node: TestNode;
+/** The same streams, on a port where headers wait for a first frame for as long as it takes. */
+let patient: TestNode;
 const peers: RtmpPeer[] = [];
 const answers: IncomingMessage[] = [];
 
@@ -31,8 +33,12 @@ before(async () => {
       vhostOf('path', ['path.example'], { httpRemux: { enabled: true, mount: '/x/[vhost]/[app]/[stream].flv' } }),
     ]),
   );
+  patient = await startTestNode(node.gate, 1_000, 60_000);
 });
-after(() => node.close());
+after(() => {
+  node.close();
+  patient.close();
+});
 afterEach(() => {
   for (const peer of peers.splice(0)) peer.close();
   for (const answer of answers.splice(0)) answer.destroy();
@@ -71,9 +77,14 @@ class Got {
   }
 }
 
-async function get(path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Got> {
+async function get(
+  path: string,
+  headers: Record<string, string> = {},
+  method = 'GET',
+  port = node.httpPort,
+): Promise<Got> {
   const { promise, resolve, reject } = Promise.withResolvers<Got>();
-  const options = { port: node.httpPort, host: '127.0.0.1', path, headers, method, agent: false };
+  const options = { port, host: '127.0.0.1', path, headers, method, agent: false };
   httpGet(options, (response) => resolve(new Got(response))).on('error', reject);
   return promise;
 }
@@ -130,6 +141,30 @@ test('MPEG-TS: a track that comes late is in new tables', async () => {
     [1, 2],
   );
   assert.notEqual(maps[0]?.version, maps[1]?.version);
+});
+
+test('MPEG-TS: another publisher goes on in the same file, its times and counters with it', async () => {
+  const first = await publisher('again');
+  first.sendMedia(60_000);
+  const got = await get('/live/again.ts');
+  first.send(RTMP_VIDEO, AVC_FRAME, 60_040);
+  await until('pictures', () => got.pes(VIDEO_PID).length === 2);
+  first.close();
+  const stream = node.gate.registry.get({ vhost: '__defaultVhost__', app: 'live', stream: 'again' });
+  await until('the end of the first', () => stream?.publisher === undefined);
+  const second = await publisher('again');
+  second.sendMedia();
+  second.send(RTMP_VIDEO, AVC_FRAME, 40);
+  second.send(RTMP_AUDIO, AAC_FRAME, 45);
+  await until('sound', () => got.pes(AUDIO_PID).length === 1);
+  const pictures = got.pes(VIDEO_PID);
+  assert.deepEqual(
+    pictures.map(({ isRandomAccess }) => isRandomAccess),
+    [true, false, true, false],
+  );
+  for (const [index, { dts, isDiscontinuity }] of pictures.entries()) {
+    assert.ok(!isDiscontinuity && dts > (pictures[index - 1]?.dts ?? 0) && dts < 70_000 * 90);
+  }
 });
 
 test('MPEG-TS: of sound alone, who comes in the middle begins with tables', async () => {
@@ -204,7 +239,7 @@ for (const [ending, what, send, reason] of UNFIT) {
     try {
       const stream = node.gate.registry.get({ vhost: '__defaultVhost__', app: 'live', stream: name });
       await until('its tracks', () => stream?.tracks.length === 1);
-      const got = await get(`/live/${name}.${ending}`);
+      const got = await get(`/live/${name}.${ending}`, {}, 'GET', patient.httpPort);
       assert.equal(got.response.statusCode, 404);
       assert.match(await got.text(), reason);
       await until('it to leave', () => stream?.playbacks().length === 0);

@@ -19,11 +19,16 @@ export interface TestNode {
   close(): void;
 }
 
-export async function startTestNode(gate: MemoryGate = new MemoryGate(), maxConnections = 1_000): Promise<TestNode> {
+/** `headWaitMs`: how long a viewer over HTTP waits for a first frame before it gets its headers. */
+export async function startTestNode(
+  gate: MemoryGate = new MemoryGate(),
+  maxConnections = 1_000,
+  headWaitMs = 50,
+): Promise<TestNode> {
   const limit = new ConnectionLimit(maxConnections);
   const rtmp = new RtmpServer({ gate, limit, log: LOG, relayVerifier: new RelayVerifier(RELAY_KEY, 'node-a') });
   const http = new HttpServer({ limit, log: LOG });
-  const remux = new HttpRemux({ gate, log: LOG, headWaitMs: 50 });
+  const remux = new HttpRemux({ gate, log: LOG, headWaitMs });
   http.fallback((request, response) => remux.handle(request, response));
   const [rtmpPort, httpPort] = await Promise.all([rtmp.listen(0, '127.0.0.1'), http.listen(0, '127.0.0.1')]);
   return {
