@@ -24,6 +24,10 @@ export function directoryKeys(namespace: string, cluster: string): DirectoryKeys
     nodes: `${tag}:nodes`,
     nodePrefix: `${tag}:node:`,
     changes: `${tag}:changes`,
+    packagingPrefix: `${tag}:packaging:`,
+    sessionPrefix: `${tag}:session:`,
+    ended: `${tag}:ended`,
+    endings: `${tag}:endings`,
   };
 }
 
@@ -40,6 +44,14 @@ export interface DirectoryKeys {
   readonly nodePrefix: string;
   /** Pub/sub channel of {@link DirectoryChange}. */
   readonly changes: string;
+  /** Followed by a stream field: string, what the next node needs to go on with its playlist; Redis expires it. */
+  readonly packagingPrefix: string;
+  /** Followed by the id of a viewer's session without a connection: string, the node that counts it; Redis expires it. */
+  readonly sessionPrefix: string;
+  /** Sorted set of ids of sessions that were ended, scored by the Redis TIME in ms until which they are refused. */
+  readonly ended: string;
+  /** Pub/sub channel of {@link SessionsEnded}. */
+  readonly endings: string;
 }
 
 const port = z.int().min(0).max(65_535);
@@ -99,6 +111,16 @@ export const DirectoryChange = z.object({
   epoch,
 });
 export type DirectoryChange = z.infer<typeof DirectoryChange>;
+
+/** Id of a viewer's session without a connection, as its signed context holds it. */
+export const SessionId = z.string().min(1).max(128);
+
+/** A message on the channel of endings: sessions that are refused from now on, and for how long. */
+export const SessionsEnded = z.object({
+  version: z.literal(1),
+  sessions: z.array(z.object({ id: SessionId, keepMs: z.number().min(0) })).max(1_000),
+});
+export type SessionsEnded = z.infer<typeof SessionsEnded>;
 
 /** The three names of a stream; see StreamKey of the media node. */
 export interface StreamFieldParts {

@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import type { NodeConfig } from '#contract/node-config.ts';
 import type { Role } from '#contract/names.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from '../media-node/src/cluster/memory-directory.ts';
+import { MemorySharedBackend, MemorySharedStore } from '../media-node/src/cluster/memory-shared-store.ts';
+import { SharedState } from '../media-node/src/cluster/shared-state.ts';
 import { createNode, NodeStartError } from '../media-node/src/node.ts';
 import type { TlsIdentity } from '../media-node/src/lib/tls-identity.ts';
 import type { ListenerPorts, MediaNode } from '../media-node/src/node.ts';
@@ -40,12 +42,13 @@ export class LocalClusterError extends Error {
 }
 
 /**
- * The nodes of one plan in this process. They share the directory and nothing else: each has its own sockets, streams and
+ * The nodes of one plan in this process. They share the directory and what goes with it, nothing else: each has its own sockets, streams and
  * metrics, and frames go from one to the other by TCP as between pods.
  */
 export class LocalCluster {
   readonly #options: LocalClusterOptions;
   readonly #directory = new MemoryDirectoryBackend();
+  readonly #shared = new MemorySharedBackend();
   readonly #relayKey = randomBytes(32);
   /** Of the admin ports, this run's. */
   readonly adminToken = randomBytes(24).toString('base64url');
@@ -171,6 +174,7 @@ export class LocalCluster {
       adminToken: () => this.adminToken,
       relayKey: this.#relayKey,
       directory: (options) => createMemoryDirectory(this.#directory, options),
+      shared: (options) => new SharedState(new MemorySharedStore(this.#shared), options),
       logger: logger.child({ node: planned.name }),
       processMetrics: false,
     });

@@ -14,15 +14,23 @@ process.on('SIGTERM', stopEarly);
 enableCompileCache();
 
 // What a start needs is loaded at once and in parallel, after the cache is there to speed it up.
-const [{ parseNodeEnv }, { switchedLogger }, { TlsIdentity }, folder, { createNode }, { createRedisDirectory }] =
-  await Promise.all([
-    import('#contract/node-env.ts'),
-    import('./lib/switched-logger.ts'),
-    import('./lib/tls-identity.ts'),
-    import('./config/config-folder.ts'),
-    import('./node.ts'),
-    import('./cluster/redis-directory.ts'),
-  ]);
+const [
+  { parseNodeEnv },
+  { switchedLogger },
+  { TlsIdentity },
+  folder,
+  { createNode },
+  { createRedisDirectory },
+  { createRedisSharedState },
+] = await Promise.all([
+  import('#contract/node-env.ts'),
+  import('./lib/switched-logger.ts'),
+  import('./lib/tls-identity.ts'),
+  import('./config/config-folder.ts'),
+  import('./node.ts'),
+  import('./cluster/redis-directory.ts'),
+  import('./cluster/redis-shared-store.ts'),
+]);
 const { parseNodeConfig } = await import('./config/config-store.ts');
 
 const { logger, setLevel } = switchedLogger('info', { pod: process.env['LIVECLUSTER_POD_NAME'] });
@@ -99,6 +107,12 @@ async function start(): Promise<void> {
     ...(env.LIVECLUSTER_DVR_FOLDER !== undefined && {
       recording: { folder: env.LIVECLUSTER_DVR_FOLDER, mostBytes: env.LIVECLUSTER_DVR_MOST_BYTES },
     }),
+    shared: (request) =>
+      createRedisSharedState(request, {
+        url: secrets.redisUrl,
+        namespace: env.LIVECLUSTER_NAMESPACE,
+        cluster: env.LIVECLUSTER_CLUSTER,
+      }),
     originsDns: { host: env.LIVECLUSTER_ORIGINS_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
     hlsFolder: env.LIVECLUSTER_HLS_FOLDER,
     logger,

@@ -16,6 +16,7 @@ import { SessionLedger } from './admin/session-ledger.ts';
 import { SystemFigures } from './admin/system-figures.ts';
 import { Traffic } from './admin/traffic.ts';
 import type { Directory, NodeInfo } from './cluster/directory.ts';
+import type { SharedState } from './cluster/shared-state.ts';
 import { enterCluster } from './cluster-side.ts';
 import type { ClusterSide } from './cluster-side.ts';
 import { ConfigStore } from './config/config-store.ts';
@@ -23,7 +24,6 @@ import { chain } from './http/chain.ts';
 import { HttpServer } from './http/http-server.ts';
 import { ConnectionLimit } from './lib/connection-limit.ts';
 import { TlsIdentity } from './lib/tls-identity.ts';
-import type { PackagingLedger } from './packaging/packaged-stream.ts';
 import { makePackaging } from './packaging-side.ts';
 import type { PackagingSide } from './packaging-side.ts';
 import { makeRecording } from './recording-side.ts';
@@ -70,6 +70,9 @@ export interface DirectoryRequest {
   readonly load: () => number;
 }
 
+/** What a node tells whoever makes its shared state. */
+export type SharedStateRequest = Pick<MediaNode, 'nodeId'> & Pick<MediaNodeOptions, 'logger'>;
+
 export interface MediaNodeOptions {
   readonly identity: NodeIdentity;
   /** 0 is any free port. */
@@ -86,8 +89,11 @@ export interface MediaNodeOptions {
   readonly directory: (request: DirectoryRequest) => Directory;
   /** Headless Service of the origins, for when the directory is away; left out, only nodes seen there are known. */
   readonly originsDns?: { readonly host: string; readonly adminPort: number };
-  /** What other nodes go on with in this one's playlists; left out, the cluster's. */
-  readonly packagingLedger?: PackagingLedger;
+  /**
+   * Where the nodes leave each other what goes on with their playlists, and agree on viewers without a connection. Left out:
+   * nothing of that is shared.
+   */
+  readonly shared?: (request: SharedStateRequest) => SharedState;
   /** Left out: nothing is recorded. */
   readonly recording?: RecordingPlace;
   /** See LIVECLUSTER_HLS_FOLDER in contract/node-env.ts. */
@@ -150,6 +156,7 @@ class WiredNode implements MediaNode {
   readonly #limits: LimitGate;
   readonly #streams: StreamRegistry;
   readonly #packaging: PackagingSide;
+  readonly #shared: SharedState | undefined;
   readonly #packagedHttp: PackagedHttp;
   readonly #recording: RecordingSide;
   readonly #rtmp: RtmpServer;
@@ -183,11 +190,12 @@ class WiredNode implements MediaNode {
       place: options.recording,
       logger,
     });
+    this.#shared = options.shared?.({ nodeId: this.nodeId, logger });
     this.#packaging = makePackaging({
       nodeId: this.nodeId,
       config: this.config,
       registry: this.#streams,
-      ledger: options.packagingLedger,
+      ledger: this.#shared?.ledger,
       cluster: () => this.#side?.packagings,
       secret: relayKey,
       folder: options.hlsFolder,
@@ -215,7 +223,7 @@ class WiredNode implements MediaNode {
     this.#packagedHttp = new PackagedHttp({
       gate,
       streams: this.#packaging.streams,
-      sessions: new LocalViewerSessions(),
+      sessions: this.#shared?.sessions ?? new LocalViewerSessions(),
       secret: relayKey,
       isDraining: () => this.#state === 'draining',
       log: logger,
@@ -287,7 +295,7 @@ class WiredNode implements MediaNode {
       load: () => this.#sessions(),
     });
     this.#side = side;
-    await side.start();
+    await Promise.all([side.start(), this.#shared?.start()]);
     this.#recording.start();
     if (this.#state === 'starting') this.#state = 'ready';
     this.#log.info(
@@ -368,6 +376,8 @@ class WiredNode implements MediaNode {
     this.#limits.close();
     this.#packaging.close();
     await Promise.all([this.#side?.close(reason), this.#recording.close()]);
+    // Last words of packaging and viewers are told.
+    await this.#shared?.close();
     await Promise.all([this.#api.close(), this.#admin.close()]);
     this.#metrics.close();
     this.#traffic.close();

@@ -131,3 +131,46 @@ return 0
 export const LIVE_NODES = script(`
 return redis.call('ZRANGEBYSCORE', KEYS[1], text(timeMs()), '+inf', 'LIMIT', 0, 1000)
 `);
+
+/** KEYS: sessions. ARGV: node id, then ms for each. → for each 1 where the node counts it, 0 where another one does. */
+export const CLAIM_SESSIONS = script(`
+local answers = {}
+for at, key in ipairs(KEYS) do
+  local holder = redis.call('GET', key)
+  if not holder or holder == ARGV[1] then
+    redis.call('SET', key, ARGV[1], 'PX', ARGV[at + 1])
+    answers[at] = 1
+  else
+    answers[at] = 0
+  end
+end
+return answers
+`);
+
+/** KEYS: sessions. ARGV: node id. Deletes those that the node counts. */
+export const RELEASE_SESSIONS = script(`
+for _, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
+end
+return 1
+`);
+
+/** KEYS: ended. ARGV: most that are kept, channel, message, then id and ms in turn. */
+export const END_SESSIONS = script(`
+local now = timeMs()
+for at = 4, #ARGV, 2 do
+  redis.call('ZADD', KEYS[1], 'GT', text(now + tonumber(ARGV[at + 1])), ARGV[at])
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now))
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - tonumber(ARGV[1]))
+redis.call('PUBLISH', ARGV[2], ARGV[3])
+return 1
+`);
+
+/** KEYS: ended. ARGV: most that are asked for. → id and ms left in turn, those that end last first. */
+export const ENDED_SESSIONS = script(`
+local now = timeMs()
+local found = redis.call('ZREVRANGEBYSCORE', KEYS[1], '+inf', text(now), 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[1]))
+for at = 2, #found, 2 do found[at] = text(tonumber(found[at]) - now) end
+return found
+`);

@@ -1,5 +1,3 @@
-import { Cluster, Redis } from 'ioredis';
-import type { RedisOptions } from 'ioredis';
 import { directoryKeys, DirectoryChange, NodeLease, parseJson, StreamRecord } from '#contract/directory-keys.ts';
 import type { DirectoryKeys } from '#contract/directory-keys.ts';
 import { DirectoryError } from './directory.ts';
@@ -13,121 +11,40 @@ import type {
   StoreListener,
 } from './directory-store.ts';
 import { ASSERT, BEAT, CLAIM, DROP, LIVE_NODES, RELEASE } from './redis-scripts.ts';
+import { RedisLink, strings } from './redis-link.ts';
+import type { RedisLinkOptions } from './redis-link.ts';
 import type { Script } from './redis-scripts.ts';
-import type { RedisAddress } from './redis-url.ts';
 
-export interface RedisStoreOptions {
-  readonly address: RedisAddress;
+export interface RedisStoreOptions extends Pick<
+  RedisLinkOptions,
+  'address' | 'commandTimeoutMs' | 'maxReconnectMs' | 'pingMs'
+> {
   readonly namespace: string;
   readonly cluster: string;
-  /** After this a call is given up. Default 500 ms. */
-  readonly commandTimeoutMs?: number;
-  /** Between tries to connect, at most. Default 1 s: healing may take 5 s in all. */
-  readonly maxReconnectMs?: number;
-  /** Between checks that the subscription's connection still answers. Default 2 s. */
-  readonly pingMs?: number;
 }
-
-type Resolved = (error: null, address: string) => void;
-
-/** Calls in a row without an answer after which the connection is made anew: it may be half open. */
-const TIMEOUTS_TO_RECONNECT = 3;
 
 /** The directory's state in Redis or a Redis Cluster. */
 export class RedisStore implements DirectoryStore {
   readonly #keys: DirectoryKeys;
-  readonly #commandTimeoutMs: number;
-  readonly #pingMs: number;
-  readonly #redis: Redis | Cluster;
-  /** Subscriptions need a connection of their own; in a Redis Cluster any node hears every message. */
-  readonly #subscriber: Redis;
+  readonly #link: RedisLink;
   #listener: StoreListener | undefined;
-  #wasSubscribed = false;
-  #timeouts = 0;
-  #ping: NodeJS.Timeout | undefined;
-  #closed = false;
 
   constructor(options: RedisStoreOptions) {
-    this.#keys = directoryKeys(options.namespace, options.cluster);
-    this.#commandTimeoutMs = options.commandTimeoutMs ?? 500;
-    this.#pingMs = options.pingMs ?? 2_000;
-    const { address } = options;
-    const retry = (times: number): number => backoffMs(times, options.maxReconnectMs ?? 1_000);
-    const common = {
-      replyMapping: 'legacy' as const,
-      username: address.username,
-      password: address.password,
-      db: address.db,
-      lazyConnect: true,
-      connectTimeout: 1_000,
-      commandTimeout: this.#commandTimeoutMs,
-      // The defaults keep claims through an outage and play them back when streams have long gone elsewhere.
-      enableOfflineQueue: false,
-      autoResendUnfulfilledCommands: false,
-      maxRetriesPerRequest: 0,
-      autoResubscribe: false,
-      // A replica that was once the master refuses writes: find the new one.
-      reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-      tls: address.tls ? { servername: address.host } : undefined,
-    } satisfies RedisOptions;
-    const { host, port } = address;
-    const { lazyConnect, enableOfflineQueue, ...redisOptions } = common;
-    this.#subscriber = new Redis({
-      ...common,
-      host,
-      port,
-      retryStrategy: retry,
-      connectionName: 'livecluster-changes',
-    });
-    this.#redis = address.cluster
-      ? new Cluster([{ host, port }], {
-          redisOptions,
-          lazyConnect,
-          enableOfflineQueue,
-          clusterRetryStrategy: retry,
-          slotsRefreshTimeout: 1_000,
-          // TLS proves names: an address in place of the name would not match the certificate.
-          ...(address.tls ? { dnsLookup: (name: string, callback: Resolved) => callback(null, name) } : {}),
-        })
-      : new Redis({ ...common, host, port, retryStrategy: retry, connectionName: 'livecluster' });
+    const { namespace, cluster, ...link } = options;
+    this.#keys = directoryKeys(namespace, cluster);
+    this.#link = new RedisLink({ ...link, name: 'livecluster', channel: this.#keys.changes });
   }
 
   start(listener: StoreListener): void {
     this.#listener = listener;
-    this.#redis.on('ready', () => {
-      this.#timeouts = 0;
-      listener.onConnected();
+    this.#link.start({
+      onConnected: () => listener.onConnected(),
+      onDisconnected: () => listener.onDisconnected(),
+      onMessage: (message) => this.#received(message),
+      onSubscribed: (isAgain) => {
+        if (isAgain) listener.onGap();
+      },
     });
-    this.#redis.on('close', () => listener.onDisconnected());
-    this.#subscriber.on('ready', () => void this.#subscribe());
-    this.#subscriber.on('message', (_channel: string, message: string) => this.#received(message));
-    // Without a listener ioredis prints each failed try; what matters shows as failed heartbeats.
-    this.#redis.on('error', ignore);
-    this.#subscriber.on('error', ignore);
-    this.#redis.connect().catch(ignore);
-    this.#subscriber.connect().catch(ignore);
-    this.#ping = setInterval(() => void this.#checkSubscriber(), this.#pingMs);
-  }
-
-  async #subscribe(): Promise<void> {
-    try {
-      await this.#bounded(this.#subscriber.subscribe(this.#keys.changes));
-    } catch {
-      // A connection without its subscription is worth nothing: begin again.
-      if (!this.#closed) this.#subscriber.disconnect(true);
-      return;
-    }
-    if (this.#wasSubscribed) this.#listener?.onGap();
-    this.#wasSubscribed = true;
-  }
-
-  async #checkSubscriber(): Promise<void> {
-    if (this.#subscriber.status !== 'ready') return;
-    try {
-      await this.#bounded(this.#subscriber.ping());
-    } catch {
-      if (!this.#closed && this.#subscriber.status === 'ready') this.#subscriber.disconnect(true);
-    }
   }
 
   #received(message: string): void {
@@ -198,7 +115,7 @@ export class RedisStore implements DirectoryStore {
   }
 
   async lookup(field: string): Promise<{ readonly record: StreamRecord; readonly alive: boolean } | undefined> {
-    const raw = await this.#call(() => this.#redis.hget(this.#keys.streams, field));
+    const raw = await this.#link.call((redis) => redis.hget(this.#keys.streams, field));
     if (raw === null) return undefined;
     const record = await this.#recordOrDrop(field, raw);
     if (record === undefined) return undefined;
@@ -225,11 +142,11 @@ export class RedisStore implements DirectoryStore {
   }
 
   #leases(nodeIds: readonly string[]): Promise<(string | null)[]> {
-    return this.#call(() => this.#redis.mget(nodeIds.map((id) => `${this.#keys.nodePrefix}${id}`)));
+    return this.#link.call((redis) => redis.mget(nodeIds.map((id) => `${this.#keys.nodePrefix}${id}`)));
   }
 
   async scan(cursor: string, count: number): Promise<ScanPage> {
-    const [next, flat] = await this.#call(() => this.#redis.hscan(this.#keys.streams, cursor, 'COUNT', count));
+    const [next, flat] = await this.#link.call((redis) => redis.hscan(this.#keys.streams, cursor, 'COUNT', count));
     const entries: StoreEntry[] = [];
     for (let at = 0; at + 1 < flat.length; at += 2) {
       const [field, raw] = [flat[at] ?? '', flat[at + 1] ?? ''];
@@ -240,16 +157,12 @@ export class RedisStore implements DirectoryStore {
   }
 
   async leave(nodeId: string): Promise<void> {
-    await this.#call(() => this.#redis.del(`${this.#keys.nodePrefix}${nodeId}`));
-    await this.#call(() => this.#redis.zrem(this.#keys.nodes, nodeId));
+    await this.#link.call((redis) => redis.del(`${this.#keys.nodePrefix}${nodeId}`));
+    await this.#link.call((redis) => redis.zrem(this.#keys.nodes, nodeId));
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    clearInterval(this.#ping);
-    this.#subscriber.disconnect();
-    this.#redis.disconnect();
+    this.#link.close();
   }
 
   /** A record that another process wrote; one that makes no sense is deleted, or its stream could never be claimed. */
@@ -266,61 +179,7 @@ export class RedisStore implements DirectoryStore {
     return new DirectoryError('away', `${what} makes no sense; is the address that of a Redis server?`);
   }
 
-  /** Runs a script by its hash, with its source when Redis lacks it. */
   #run(script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    return this.#call(async () => {
-      try {
-        return await this.#redis.evalsha(script.sha1, keys.length, ...keys, ...args);
-      } catch (error) {
-        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-        return this.#redis.eval(script.source, keys.length, ...keys, ...args);
-      }
-    });
-  }
-
-  async #call<T>(command: () => Promise<T>): Promise<T> {
-    if (this.#closed) throw new DirectoryError('closed', 'the directory is closed');
-    try {
-      const reply = await this.#bounded(command());
-      this.#timeouts = 0;
-      return reply;
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      if (/timed out/i.test(message)) {
-        this.#timeouts += 1;
-        if (this.#timeouts >= TIMEOUTS_TO_RECONNECT && !this.#closed) {
-          this.#timeouts = 0;
-          this.#redis.disconnect(true);
-        }
-      }
-      // ioredis hangs the command with its arguments on its errors, AUTH's password too: only the text goes on.
-      // oxlint-disable-next-line preserve-caught-error
-      throw new DirectoryError('away', `Redis did not do it: ${message}`);
-    }
-  }
-
-  /** ioredis' own timeout doesn't cover a Redis Cluster's redirections and retries. */
-  async #bounded<T>(reply: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('Command timed out')), this.#commandTimeoutMs + 20);
-    });
-    try {
-      return await Promise.race([reply, timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return this.#link.run(script, keys, args);
   }
 }
-
-/** 50 ms doubling to the bound, a quarter of it at random so that nodes don't come back in step. */
-function backoffMs(times: number, maxMs: number): number {
-  const fullMs = Math.min(maxMs, 50 * 2 ** Math.min(times - 1, 10));
-  return Math.round(fullMs * (0.75 + 0.25 * Math.random()));
-}
-
-function strings(reply: unknown): string[] {
-  return Array.isArray(reply) ? reply.map((each: unknown) => (typeof each === 'string' ? each : String(each))) : [];
-}
-
-function ignore(): void {}
