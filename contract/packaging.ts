@@ -36,7 +36,7 @@ export type PackagedPart = z.infer<typeof PackagedPart>;
 
 /** One rendition's file of a segment; complete, unless the segment is the open one. */
 export const PackagedMedia = PackagedFile.extend({
-  /** Decoding time of its first sample on the stream's time line: what its container says (TS: modulo 2^33 of 90 kHz). */
+  /** Decoding time of its first sample on the stream's time line: what its container says (TS: a second more, modulo 2^33 of 90 kHz). */
   startMs: timeMs,
   durationMs: timeMs,
   /** Of low latency alone; empty for segments that are too old to list them. */

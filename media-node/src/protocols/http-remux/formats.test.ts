@@ -277,7 +277,7 @@ test('a frame that cannot be carried is left out, and its publisher goes on', as
 
 test('the head waits for the first frame, and gives up when the client does', async () => {
   const asked = node.gate.asked.length;
-  const socket = connect(node.httpPort, '127.0.0.1', () =>
+  const socket = connect(patient.httpPort, '127.0.0.1', () =>
     socket.write('GET /live/nobody.aac HTTP/1.1\r\nHost: a\r\n\r\n'),
   );
   await until('the request', () => node.gate.asked.length > asked);
