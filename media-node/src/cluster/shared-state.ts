@@ -33,14 +33,16 @@ export class SharedState {
     this.#store.start({
       onConnected: () => {
         this.ledger.connected();
-        void this.sessions.connected().then((isUp) => {
-          if (isUp) resolve();
-        });
+        void this.#learn(resolve);
       },
       onEnded: (sessions) => this.sessions.ended(sessions),
       onMalformed: (where) => this.#log.warn({ where }, 'the shared store holds what makes no sense'),
     });
     await Promise.race([promise, delay(START_WAIT_MS, undefined, { ref: false })]);
+  }
+
+  async #learn(onAnswer: () => void): Promise<void> {
+    if (await this.sessions.connected()) onAnswer();
   }
 
   /** Tells the store what is left to tell, for at most a second, and ends; idempotent. */
