@@ -28,6 +28,9 @@ const BENCHES: Record<string, () => Promise<Figure[]>> = {
   'never-read': async () => (await import('./never-read.ts')).neverRead(),
   edge: async () => (await import('./edge.ts')).edge(),
   rtmps: async () => (await import('./rtmps.ts')).rtmps(),
+  'hls-edge': async () => (await import('./hls-edge.ts')).hlsEdge(),
+  'hls-packaging': async () => (await import('./hls-packaging.ts')).hlsPackaging(),
+  'hls-origin-load': async () => (await import('./hls-origin-load.ts')).hlsOriginLoad(),
 };
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(BENCHES);
