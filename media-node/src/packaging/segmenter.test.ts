@@ -268,7 +268,9 @@ test('whatever an encoder does, no segment is longer than the target and each fr
         videoMs += gapMs;
         if (hasVideo) one(video(videoMs, isKey || event === 'video', picture));
         if (sound === undefined) audioMs = Math.max(audioMs, videoMs);
-        for (; sound !== undefined && audioMs < videoMs + skewMs; audioMs += 21) one(audio(audioMs, sound));
+        const track = sound;
+        if (track === undefined) continue;
+        for (; audioMs < videoMs + skewMs; audioMs += 21) one(audio(audioMs, track));
       }
       segmenter.end();
       const out = cuts.flatMap(({ frames }) => frames);

@@ -32,6 +32,8 @@ export interface Span {
 }
 
 export interface SegmentBegin {
+  /** Decoding time of its first frame. */
+  readonly startMs: number;
   /** Those of the frames until its end; at most one of a kind. */
   readonly tracks: readonly Track[];
   readonly isDiscontinuity: boolean;
@@ -184,7 +186,7 @@ export class Segmenter {
     this.#hasBegun = true;
     this.#isSeam = false;
     const tracks = [this.#active.video, this.#active.audio].filter((track) => track !== undefined);
-    this.#sink.onBegin({ tracks, isDiscontinuity });
+    this.#sink.onBegin({ startMs: frame.dtsMs, tracks, isDiscontinuity });
     this.#spans[frame.track.kind].add(frame);
     this.#sink.onFrame(frame);
   }

@@ -1,0 +1,423 @@
+import type { Logger } from 'pino';
+import type { VhostConfig } from '#contract/node-config.ts';
+import type { PackagingSnapshot } from '#contract/packaging.ts';
+import { isWholeFrame } from '../formats/fmp4-fragment.ts';
+import { PathError } from '../lib/path-template.ts';
+import type { Frame } from '../media/frame.ts';
+import type { Track } from '../media/track.ts';
+import type { Stream } from '../stream/stream.ts';
+import type { StreamKey } from '../stream/stream-key.ts';
+import type { StreamObserver } from '../stream/stream-observer.ts';
+import type { FileStore, StreamFiles } from './file-store.ts';
+import { ledgerText, MAX_SEGMENTS_BYTES, parseLedgerState } from './ledger-state.ts';
+import type { LedgerAnswer, PackagedStream, PackagingLedger } from './packaged-stream.ts';
+import type { PackagingFormat } from './packaging-format.ts';
+import { SegmentKeys } from './segment-keys.ts';
+import { SegmentList } from './segment-list.ts';
+import { SegmentWriter } from './segment-writer.ts';
+import type { WriterSettings } from './segment-writer.ts';
+import { Segmenter } from './segmenter.ts';
+import type { Beginning } from './take-over.ts';
+import { beginningOf } from './take-over.ts';
+import { TrackFigures } from './track-figures.ts';
+import type { VhostPaths } from './vhost-paths.ts';
+import { Waiters } from './waiters.ts';
+
+/** How long the ledger is waited for; then it counts as away. */
+const LEDGER_MS = 3_000;
+/** Frames that are held meanwhile. */
+const MAX_HELD_BYTES = 32 * 1024 * 1024;
+const MAX_HELD_FRAMES = 5_000;
+/** The numbers of a stream's segments go on for so long after its last one. */
+const KEEP_NUMBERS_MS = 24 * 3_600_000;
+/** When a source is gone, another node may just be taking the stream: it has said so in the ledger after this time. */
+const END_MS = 1_000;
+/** With low latency every frame counts; otherwise it may come in company. */
+const LOW_DELAY_MS = 20;
+const DELAY_MS = 250;
+
+/** What a Vhost says, as far as it concerns a packager. */
+export interface PackagerSettings {
+  readonly format: PackagingFormat;
+  readonly paths: VhostPaths;
+  readonly hls: VhostConfig['hls'];
+}
+
+export interface PackagerOptions {
+  readonly key: StreamKey;
+  readonly nodeId: string;
+  readonly settings: PackagerSettings;
+  readonly store: FileStore;
+  readonly ledger: PackagingLedger;
+  readonly secret: Buffer;
+  readonly now: () => number;
+  readonly log: Logger;
+  /** Nobody has published for `dispose`: it is to be forgotten. */
+  readonly onDisposed: (packager: Packager) => void;
+}
+
+/** Counts of a packager since it was made. */
+export interface PackagerCounts {
+  segments: number;
+  forcedCuts: number;
+  droppedFrames: number;
+  brokenFrames: number;
+  takeOvers: number;
+}
+
+/** What works on the frames, once it is known which playlist goes on. */
+interface Works {
+  readonly list: SegmentList;
+  readonly figures: TrackFigures;
+  readonly writer: SegmentWriter;
+  readonly segmenter: Segmenter;
+  readonly keys: SegmentKeys;
+  /** Number of the last segment listed. */
+  lastSeq: number;
+}
+
+type Held = { readonly frame: Frame } | { readonly tracks: readonly Track[] } | 'seam';
+
+/** One stream on its way into segments. */
+export class Packager implements PackagedStream, StreamObserver {
+  readonly key: StreamKey;
+  readonly counts: PackagerCounts = { segments: 0, forcedCuts: 0, droppedFrames: 0, brokenFrames: 0, takeOvers: 0 };
+  readonly #options: PackagerOptions;
+  readonly #files: StreamFiles;
+  readonly #waiters = new Waiters();
+  #settings: PackagerSettings;
+  #works: Works | undefined;
+  #stream: Stream | undefined;
+  #leave: (() => void) | undefined;
+  /** Until the ledger has answered. */
+  #held: Held[] | undefined;
+  #heldBytes = 0;
+  #loads = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #revision = 0;
+  #pastDropped = 0;
+  #isEnded = false;
+  #isClosed = false;
+  #snapshot: PackagingSnapshot | undefined;
+  #isStale = false;
+
+  constructor(options: PackagerOptions) {
+    this.key = options.key;
+    this.#options = options;
+    this.#settings = options.settings;
+    this.#files = options.store.open();
+  }
+
+  get mostDelayMs(): number {
+    return this.#settings.format.partMs === undefined ? DELAY_MS : LOW_DELAY_MS;
+  }
+
+  /** Bytes of its files in memory. */
+  get bytes(): number {
+    return this.#files.bytes;
+  }
+
+  /** Segments listed. */
+  get listed(): number {
+    return this.#works?.list.length ?? 0;
+  }
+
+  get snapshot(): PackagingSnapshot | undefined {
+    if (this.#isStale) this.#render();
+    return this.#snapshot;
+  }
+
+  changed(seen: PackagingSnapshot | undefined, mostMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.#isClosed || this.snapshot !== seen) return Promise.resolve();
+    return this.#waiters.wait(mostMs, signal);
+  }
+
+  read(file: string): Buffer | undefined {
+    return this.#files.read(file);
+  }
+
+  /** An encoder publishes the stream: it begins, or goes on after a seam. */
+  begin(stream: Stream): void {
+    if (this.#isClosed) return;
+    clearTimeout(this.#timer);
+    this.#leave?.();
+    if (this.#works !== undefined) this.onSeam();
+    // Somebody else may have packaged it in the meantime; within END_MS nobody believes it has gone.
+    if (this.#works === undefined || this.#isEnded) this.#load();
+    this.#stream = stream;
+    this.#leave = stream.observe(this);
+  }
+
+  /** The encoder is gone for good: the playlist ends, unless another node goes on with it. */
+  sourceGone(): void {
+    this.#leave?.();
+    this.#leave = undefined;
+    clearTimeout(this.#timer);
+    if (this.#isClosed) return;
+    this.#timer = setTimeout(() => void this.#finish(), END_MS);
+    this.#timer.unref();
+  }
+
+  /** The Vhost's settings from the next segment on. */
+  configure(settings: PackagerSettings): void {
+    const { format, hls } = this.#settings;
+    const isOther = settings.format.id !== format.id;
+    if (!isOther && JSON.stringify(settings.hls) === JSON.stringify(hls)) return;
+    const delayMs = this.mostDelayMs;
+    this.#settings = settings;
+    if (this.#leave !== undefined && delayMs !== this.mostDelayMs) {
+      const leave = this.#leave;
+      this.#leave = this.#stream?.observe(this);
+      leave();
+    }
+    const works = this.#works;
+    if (works === undefined) return;
+    works.list.windowMs = settings.hls.windowMs;
+    works.writer.configure(writerSettings(settings));
+    if (isOther) works.segmenter.restart(settings.format.fragmentMs);
+  }
+
+  onTracks(tracks: readonly Track[]): void {
+    if (this.#held !== undefined) this.#hold({ tracks });
+    else this.#works?.segmenter.tracks(tracks);
+  }
+
+  onFrame(frame: Frame): void {
+    if (!isWholeFrame(frame)) {
+      if (this.counts.brokenFrames++ === 0)
+        this.#options.log.warn('a frame is left out of segments: its NAL units are broken');
+      return;
+    }
+    if (this.#held !== undefined) this.#hold({ frame });
+    else this.#frame(frame);
+  }
+
+  onMetadata(): void {}
+
+  onSeam(): void {
+    if (this.#held !== undefined) this.#hold('seam');
+    else this.#works?.segmenter.seam();
+  }
+
+  /** Ends the packaging at once and forgets its files; idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#loads += 1;
+    clearTimeout(this.#timer);
+    this.#leave?.();
+    this.#leave = undefined;
+    this.#held = undefined;
+    this.#files.close();
+    this.#waiters.wake();
+    this.#options.onDisposed(this);
+  }
+
+  #frame(frame: Frame): void {
+    const works = this.#works;
+    if (works === undefined) return;
+    try {
+      works.segmenter.frame(frame);
+    } catch (error) {
+      if (!(error instanceof PathError)) throw error;
+      this.#options.log.error(
+        { ...this.key, fault: error.message },
+        'the stream is not packaged: its files have no names',
+      );
+      this.close();
+    }
+  }
+
+  #hold(held: Held): void {
+    this.#held?.push(held);
+    if (typeof held === 'object' && 'frame' in held) this.#heldBytes += held.frame.data.length;
+    const isFull = this.#heldBytes > MAX_HELD_BYTES || (this.#held?.length ?? 0) > MAX_HELD_FRAMES;
+    if (isFull) this.#loaded(this.#loads, { kind: 'away' });
+  }
+
+  #load(): void {
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#loads += 1;
+    const number = this.#loads;
+    const timer = setTimeout(() => this.#loaded(number, { kind: 'away' }), LEDGER_MS);
+    timer.unref();
+    const answered = async () => {
+      const answer = await this.#options.ledger.load(this.key);
+      clearTimeout(timer);
+      this.#loaded(number, answer);
+    };
+    void answered();
+  }
+
+  #loaded(number: number, answer: LedgerAnswer): void {
+    const held = this.#held;
+    if (number !== this.#loads || held === undefined) return;
+    this.#loads += 1;
+    this.#held = undefined;
+    this.#isEnded = false;
+    const { nodeId, now, log } = this.#options;
+    const { format, hls } = this.#settings;
+    const beginning = beginningOf(answer, { formatId: format.id, disposeMs: hls.disposeMs, nowMs: now() });
+    const isAhead = this.#works !== undefined && (answer.kind !== 'found' || beginning.seq <= this.#works.lastSeq + 1);
+    if (!isAhead) {
+      this.#works?.list.clear();
+      this.#pastDropped += this.#works?.segmenter.dropped ?? 0;
+      this.#works = this.#build(beginning);
+      if (beginning.isContinued) this.counts.takeOvers += 1;
+      const { kind } = answer;
+      log.info(
+        { ...this.key, seq: beginning.seq, ledger: kind, isContinued: beginning.isContinued, nodeId },
+        'packaging begins',
+      );
+      // From now on everybody sees that this node packages the stream.
+      this.#save();
+    }
+    this.#touch();
+    for (const each of held) {
+      if (each === 'seam') this.#works?.segmenter.seam();
+      else if ('tracks' in each) this.#works?.segmenter.tracks(each.tracks);
+      else this.#frame(each.frame);
+    }
+  }
+
+  #build(beginning: Beginning): Works {
+    const { secret, now, log } = this.#options;
+    const { format, hls } = this.#settings;
+    const keys = new SegmentKeys(secret, this.key, beginning.salt);
+    const list = new SegmentList(this.#files, hls.windowMs);
+    list.targetDurationS = beginning.targetDurationS ?? list.targetDurationS;
+    list.discontinuitySequence = beginning.discontinuitySequence;
+    for (const { keySeq, ...segment } of beginning.segments) {
+      const group = segment.key === undefined || keySeq === undefined ? undefined : this.#files.group();
+      if (segment.key !== undefined && keySeq !== undefined) {
+        group?.share(segment.key.file);
+        group?.add(segment.key.file, keys.key(keySeq));
+      }
+      list.push(segment, group, keySeq);
+    }
+    const figures = new TrackFigures();
+    figures.restore(beginning.tracks);
+    const writer = new SegmentWriter({
+      stream: this.key,
+      settings: writerSettings(this.#settings),
+      files: this.#files,
+      list,
+      figures,
+      keys,
+      seq: beginning.seq,
+      isContinued: beginning.isContinued,
+      partTargetMs: beginning.partTargetMs,
+      endMs: beginning.endMs,
+      now,
+      log: log.child({ ...this.key }),
+      onPart: () => this.#touch(),
+      onSegment: (isForced) => this.#onSegment(isForced),
+    });
+    const { targetDurationS } = beginning;
+    const segmenter = new Segmenter(writer, { fragmentMs: format.fragmentMs, targetDurationS });
+    return { list, figures, writer, segmenter, keys, lastSeq: beginning.seq - 1 };
+  }
+
+  #onSegment(isForced: boolean): void {
+    const works = this.#works;
+    if (works === undefined) return;
+    works.lastSeq = works.list.last?.seq ?? works.lastSeq;
+    this.counts.segments += 1;
+    if (isForced) this.counts.forcedCuts += 1;
+    this.counts.droppedFrames = this.#pastDropped + works.segmenter.dropped;
+    this.#save();
+    this.#touch();
+  }
+
+  #save(): void {
+    const works = this.#works;
+    if (works === undefined || works.lastSeq < 0) return;
+    const { list, writer, figures, keys, lastSeq } = works;
+    const { nodeId, now, ledger } = this.#options;
+    const { texts, discontinuitySequence } = list.texts(MAX_SEGMENTS_BYTES);
+    const { format } = writer.settings;
+    const state = ledgerText(
+      {
+        nodeId,
+        atMs: now(),
+        seq: lastSeq,
+        isLowLatency: format.partMs !== undefined,
+        format: format.id,
+        targetDurationS: list.targetDurationS,
+        ...(writer.partTargetMs !== undefined && { partTargetMs: writer.partTargetMs }),
+        discontinuitySequence,
+        salt: keys.salt,
+        endMs: writer.endMs,
+        tracks: figures.tracks(),
+      },
+      texts,
+    );
+    ledger.save(this.key, state, KEEP_NUMBERS_MS);
+  }
+
+  async #finish(): Promise<void> {
+    const works = this.#works;
+    const answer = await this.#options.ledger.load(this.key);
+    if (this.#isClosed || this.#leave !== undefined || this.#works !== works) return;
+    const nodeId = answer.kind === 'found' ? parseLedgerState(answer.state)?.nodeId : undefined;
+    const isTaken = nodeId !== undefined && nodeId !== this.#options.nodeId;
+    // What was being written is the other node's number by now.
+    if (!isTaken) this.#endSegment();
+    this.#isEnded = true;
+    this.#options.log.info({ ...this.key, isTaken }, 'packaging ended');
+    this.#touch();
+    this.#timer = setTimeout(() => this.close(), this.#settings.hls.disposeMs);
+    this.#timer.unref();
+  }
+
+  #endSegment(): void {
+    try {
+      this.#works?.segmenter.end();
+    } catch (error) {
+      if (!(error instanceof PathError)) throw error;
+    }
+  }
+
+  /** The snapshot is another one from now on. */
+  #touch(): void {
+    this.#isStale = true;
+    this.#revision += 1;
+    this.#waiters.wake();
+  }
+
+  #render(): void {
+    this.#isStale = false;
+    const works = this.#works;
+    if (works === undefined) return;
+    const { list, writer, figures } = works;
+    const open = this.#isEnded ? undefined : writer.open();
+    // Where another format begins there is nothing for a moment: what there was stays.
+    if (list.length === 0 && open === undefined && !(this.#isEnded && this.#snapshot !== undefined)) return;
+    if (list.length === 0 && open === undefined) {
+      this.#snapshot = this.#snapshot && { ...this.#snapshot, isEnded: true, revision: this.#revision };
+      return;
+    }
+    const { partTargetMs } = writer;
+    const isOpenIndependent = [open?.media.video, open?.media.audio].every((media) => media?.isIndependent ?? true);
+    const nextPart = this.#isEnded ? undefined : writer.nextParts();
+    this.#snapshot = {
+      version: 1,
+      nodeId: this.#options.nodeId,
+      revision: this.#revision,
+      isEnded: this.#isEnded,
+      targetDurationS: list.targetDurationS,
+      ...(partTargetMs !== undefined && { partTargetMs }),
+      isIndependent: list.isIndependent && isOpenIndependent,
+      discontinuitySequence: list.discontinuitySequence,
+      tracks: figures.tracks(),
+      segments: list.segments(),
+      ...(open !== undefined && { open }),
+      ...(nextPart !== undefined && { nextPart }),
+    };
+  }
+}
+
+function writerSettings({ format, paths, hls }: PackagerSettings): WriterSettings {
+  return { format, paths, keys: hls.keys };
+}

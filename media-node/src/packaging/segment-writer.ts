@@ -1,0 +1,397 @@
+import type { Logger } from 'pino';
+import type { VhostConfig } from '#contract/node-config.ts';
+import type { PackagedMedia, PackagedSegment, PackagingSnapshot } from '#contract/packaging.ts';
+import { carries } from '../formats/fmp4.ts';
+import { TsMuxer } from '../formats/mpegts-muxer.ts';
+import { FormatError } from '../lib/format-error.ts';
+import type { Frame } from '../media/frame.ts';
+import type { Track } from '../media/track.ts';
+import type { StreamKey } from '../stream/stream-key.ts';
+import type { FileGroup, StreamFiles } from './file-store.ts';
+import type { PackagingFormat } from './packaging-format.ts';
+import { partTargetOf } from './part-target.ts';
+import type { CmafPart } from './renditions.ts';
+import { CmafRendition, TsRendition } from './renditions.ts';
+import { encrypt, keySeqOf, keyUri, newIv } from './segment-keys.ts';
+import type { SegmentKeys } from './segment-keys.ts';
+import type { SegmentList } from './segment-list.ts';
+import type { Kind, SegmentBegin, SegmentEnd, SegmentSink, Span } from './segmenter.ts';
+import type { TrackFigures } from './track-figures.ts';
+import type { VhostPaths } from './vhost-paths.ts';
+
+/** What may change from one segment to the next. */
+export interface WriterSettings {
+  readonly format: PackagingFormat;
+  readonly paths: VhostPaths;
+  readonly keys: Pick<VhostConfig['hls']['keys'], 'fragmentsPerKey' | 'keyUrl'>;
+}
+
+export interface SegmentWriterOptions {
+  readonly stream: StreamKey;
+  readonly settings: WriterSettings;
+  readonly files: StreamFiles;
+  readonly list: SegmentList;
+  readonly figures: TrackFigures;
+  readonly keys: SegmentKeys;
+  /** Number of the first segment; whether it goes on after others in the list. */
+  readonly seq: number;
+  readonly isContinued: boolean;
+  readonly partTargetMs: number | undefined;
+  /** The wall clock of no segment is before it. */
+  readonly endMs: number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: Logger;
+  /** There is another part. */
+  readonly onPart: () => void;
+  /** There is another complete segment. */
+  readonly onSegment: (isForced: boolean) => void;
+}
+
+type Media = PackagingSnapshot['segments'][number]['media'];
+
+/** The segment that is being written. */
+interface Open {
+  readonly seq: number;
+  readonly startMs: number;
+  readonly programDateTimeMs: number;
+  readonly isDiscontinuity: boolean;
+  readonly run: NonNullable<PackagedSegment['run']>;
+  readonly group: FileGroup;
+  /** Of low latency: parts so far. */
+  readonly parts: Record<Kind, { readonly media: PackagedMedia; readonly bytes: Buffer[] } | undefined>;
+}
+
+interface Cmaf {
+  readonly rendition: CmafRendition;
+  readonly init: { readonly file: string; readonly bytes: number };
+}
+
+const KINDS = ['video', 'audio'] as const;
+
+/** Turns a Segmenter's cuts into files and a list of segments. */
+export class SegmentWriter implements SegmentSink {
+  readonly #options: SegmentWriterOptions;
+  #settings: WriterSettings;
+  #next: WriterSettings | undefined;
+  #seq: number;
+  #isContinued: boolean;
+  #tracks: readonly Track[] = [];
+  #ts: TsRendition | undefined;
+  readonly #cmaf: Record<Kind, Cmaf | undefined> = { video: undefined, audio: undefined };
+  #open: Open | undefined;
+  #run: PackagedSegment['run'];
+  #key: { readonly seq: number; readonly file: string } | undefined;
+  /** From the stream's time to wall clock; the same until a discontinuity. */
+  #clockMs: number | undefined;
+  /** Wall clock at which the last segment ended. */
+  endMs: number;
+  partTargetMs: number | undefined;
+  /** Frames that a muxer could not take. */
+  broken = 0;
+  #isForcedTold = false;
+
+  constructor(options: SegmentWriterOptions) {
+    this.#options = options;
+    this.#settings = options.settings;
+    this.#seq = options.seq;
+    this.#isContinued = options.isContinued;
+    this.partTargetMs = options.partTargetMs;
+    this.endMs = options.endMs;
+  }
+
+  get settings(): WriterSettings {
+    return this.#settings;
+  }
+
+  /** In force from the next segment on. With another format the list begins anew there: the Segmenter has to `restart`. */
+  configure(settings: WriterSettings): void {
+    this.#next = settings;
+  }
+
+  /** The segment being written, once it has a part. */
+  open(): PackagedSegment | undefined {
+    const open = this.#open;
+    if (open === undefined) return undefined;
+    const media: Media = {};
+    for (const kind of KINDS) {
+      const parts = open.parts[kind];
+      if (parts !== undefined) media[kind] = { ...parts.media, parts: [...parts.media.parts] };
+    }
+    if (media.video === undefined && media.audio === undefined) return undefined;
+    const { seq, programDateTimeMs, isDiscontinuity, run } = open;
+    return { seq, programDateTimeMs, isDiscontinuity, run, isGap: false, media };
+  }
+
+  /** Where the next parts will be. */
+  nextParts(): PackagingSnapshot['nextPart'] {
+    const open = this.#open;
+    if (open === undefined || this.partTargetMs === undefined) return undefined;
+    const next: NonNullable<PackagingSnapshot['nextPart']> = {};
+    for (const kind of KINDS) {
+      if (this.#cmaf[kind] === undefined) continue;
+      next[kind] = this.#partName(open, kind, open.parts[kind]?.media.parts.length ?? 0);
+    }
+    return next;
+  }
+
+  onTarget(targetDurationS: number): void {
+    const { list, figures } = this.#options;
+    list.targetDurationS = targetDurationS;
+    const { partMs } = (this.#next ?? this.#settings).format;
+    this.partTargetMs = undefined;
+    if (partMs === undefined) return;
+    const frameMs = KINDS.map((kind) => this.#cmaf[kind]?.rendition.frameMs ?? figures.frameMs(kind));
+    const known = frameMs.filter((each) => each !== undefined);
+    this.partTargetMs = partTargetOf(partMs, known, targetDurationS * 1_000);
+    // Where another format begins, its renditions are told when they are made.
+    if (this.#next !== undefined && this.#next.format.id !== this.#settings.format.id) return;
+    for (const kind of KINDS) this.#cmaf[kind]?.rendition.setPartTarget(this.partTargetMs);
+  }
+
+  onBegin({ startMs, tracks, isDiscontinuity }: SegmentBegin): void {
+    const { list, files, figures, now } = this.#options;
+    const isSeam = isDiscontinuity || this.#isContinued;
+    this.#isContinued = false;
+    this.#configureNow();
+    const wallMs = now();
+    if (this.#clockMs === undefined || isSeam) this.#clockMs = Math.max(wallMs, this.endMs) - startMs;
+    const programDateTimeMs = startMs + this.#clockMs;
+    const seq = this.#seq;
+    if (isSeam || this.#run === undefined) this.#run = { seq, programDateTimeMs, startMs: Math.max(0, startMs) };
+    const group = files.group();
+    const parts: Open['parts'] = { video: undefined, audio: undefined };
+    const isFirst = list.length === 0 && seq === this.#options.seq;
+    this.#open = { seq, startMs, programDateTimeMs, isDiscontinuity: isSeam && !isFirst, run: this.#run, group, parts };
+    if (
+      tracks.length !== this.#tracks.length ||
+      tracks.some((track) => !this.#tracks.includes(track)) ||
+      !this.#hasAny
+    ) {
+      this.#setTracks(tracks);
+      figures.setTracks(tracks.filter((track) => this.#carries(track)));
+    }
+    this.#ts?.begin();
+    for (const kind of KINDS) {
+      const init = this.#cmaf[kind]?.init;
+      if (init !== undefined) group.share(init.file);
+    }
+  }
+
+  onFrame(frame: Frame): void {
+    try {
+      this.#ts?.frame(frame);
+      this.#cmaf[frame.track.kind]?.rendition.frame(frame);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      if (this.broken++ === 0)
+        this.#options.log.warn({ fault: error.message }, 'a frame is left out of segments: it is broken');
+    }
+  }
+
+  onEnd(end: SegmentEnd): void {
+    const { list, log, onSegment } = this.#options;
+    const open = this.#open;
+    if (open === undefined) return;
+    const media: Media = {};
+    const key = this.#ts === undefined ? undefined : this.#endTs(this.#ts, open, end, media);
+    for (const kind of KINDS) this.#endCmaf(kind, open, end, media);
+    this.#open = undefined;
+    if (Object.keys(media).length === 0) {
+      open.group.forget();
+      return;
+    }
+    this.#seq += 1;
+    this.endMs = open.programDateTimeMs + end.durationMs;
+    const { seq, programDateTimeMs, isDiscontinuity, run, group } = open;
+    const told = key === undefined ? undefined : { file: key.file, uri: key.uri, iv: key.iv };
+    list.push(
+      { seq, programDateTimeMs, isDiscontinuity, run, isGap: false, ...(told !== undefined && { key: told }), media },
+      group,
+      key?.seq,
+    );
+    if (end.isForced && !this.#isForcedTold) {
+      this.#isForcedTold = true;
+      const keyframeIntervalS = this.#settings.format.fragmentMs / 1_000;
+      log.warn(
+        { seq, targetDurationS: list.targetDurationS, keyframeIntervalS },
+        "HLS segment cut without a key frame: the encoder's GOP is longer than the target duration; set its keyframe interval to keyframeIntervalS",
+      );
+    } else if (!end.isForced) this.#isForcedTold = false;
+    onSegment(end.isForced);
+  }
+
+  get #hasAny(): boolean {
+    return this.#ts !== undefined || this.#cmaf.video !== undefined || this.#cmaf.audio !== undefined;
+  }
+
+  #carries(track: Track): boolean {
+    const { hasTs, hasCmaf } = this.#settings.format;
+    return (hasTs && TsMuxer.carries(track)) || (hasCmaf && carries(track));
+  }
+
+  #configureNow(): void {
+    const next = this.#next;
+    if (next === undefined) return;
+    this.#next = undefined;
+    const isOther = next.format.id !== this.#settings.format.id;
+    this.#settings = next;
+    if (!isOther) return;
+    this.#options.list.clear();
+    this.#tracks = [];
+    this.#ts = undefined;
+    this.#cmaf.video = undefined;
+    this.#cmaf.audio = undefined;
+    this.#key = undefined;
+  }
+
+  #setTracks(tracks: readonly Track[]): void {
+    const { hasTs, hasCmaf } = this.#settings.format;
+    this.#tracks = tracks;
+    const left = tracks.filter((track) => !this.#carries(track));
+    for (const { codec } of left)
+      this.#options.log.warn({ codec }, 'track left out of segments: they do not carry its codec');
+    const ofTs = hasTs ? tracks.filter((track) => TsMuxer.carries(track)) : [];
+    if (ofTs.length === 0) this.#ts = undefined;
+    else if (this.#ts === undefined) this.#ts = new TsRendition(ofTs);
+    else this.#ts.setTracks(ofTs);
+    for (const kind of KINDS) {
+      const track = hasCmaf ? tracks.find((each) => each.kind === kind && carries(each)) : undefined;
+      if (this.#cmaf[kind]?.rendition.track !== track) this.#cmaf[kind] = track && this.#newCmaf(track);
+    }
+  }
+
+  #newCmaf(track: Track): Cmaf | undefined {
+    const { format, paths } = this.#settings;
+    const { stream, log } = this.#options;
+    const open = this.#open;
+    if (open === undefined) return undefined;
+    try {
+      const rendition =
+        format.partMs === undefined
+          ? new CmafRendition(track)
+          : new CmafRendition(track, (_, part) => this.#part(track.kind, part));
+      if (this.partTargetMs !== undefined) rendition.setPartTarget(this.partTargetMs);
+      const file = paths.init(stream, this.#values(open, track.kind));
+      open.group.add(file, rendition.init);
+      return { rendition, init: { file, bytes: rendition.init.length } };
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      log.warn({ codec: track.codec, fault: error.message }, 'track left out of segments: its configuration is broken');
+      return undefined;
+    }
+  }
+
+  #part(kind: Kind, { bytes, startMs, durationMs, isIndependent }: CmafPart): void {
+    const open = this.#open;
+    if (open === undefined) return;
+    let parts = open.parts[kind];
+    if (parts === undefined) {
+      const file = this.#settings.paths.fmp4Segment(this.#options.stream, this.#values(open, kind));
+      const init = this.#cmaf[kind]?.init;
+      parts = {
+        media: {
+          file,
+          bytes: 0,
+          startMs: Math.max(0, startMs),
+          durationMs: 0,
+          parts: [],
+          isIndependent,
+          ...(init !== undefined && { init }),
+        },
+        bytes: [],
+      };
+      open.parts[kind] = parts;
+    }
+    const file = this.#partName(open, kind, parts.bytes.length);
+    parts.bytes.push(bytes);
+    parts.media.bytes += bytes.length;
+    parts.media.durationMs += durationMs;
+    parts.media.parts.push({ file, bytes: bytes.length, durationMs, isIndependent });
+    open.group.add(file, bytes);
+    this.#options.onPart();
+  }
+
+  #partName(open: Open, kind: Kind, part: number): string {
+    return this.#settings.paths.part(this.#options.stream, this.#values(open, kind), part);
+  }
+
+  #values({ seq, programDateTimeMs }: Open, track: Kind, durationMs = 0) {
+    return { seq, timestampMs: programDateTimeMs, durationMs, track };
+  }
+
+  #endTs(ts: TsRendition, open: Open, end: SegmentEnd, media: Media) {
+    const { stream, figures, list } = this.#options;
+    const { paths, format } = this.#settings;
+    const { video, audio } = ts.payload;
+    const plain = ts.end();
+    if (video + audio === 0) return undefined;
+    for (const kind of KINDS) {
+      const span = end[kind];
+      if (span === undefined || ts.payload[kind] === 0) continue;
+      figures.add(kind, (plain.length * ts.payload[kind]) / (video + audio), span, list.targetDurationS);
+    }
+    const key = format.isEncrypted ? this.#useKey(open) : undefined;
+    const bytes = key === undefined ? plain : encrypt(plain, key.bytes, Buffer.from(key.iv, 'hex'));
+    const file = paths.tsSegment(stream, this.#values(open, 'video', end.durationMs));
+    open.group.add(file, bytes);
+    const isIndependent = video === 0 || end.video?.isIndependent === true;
+    media.ts = {
+      file,
+      bytes: bytes.length,
+      startMs: Math.max(0, end.startMs),
+      durationMs: end.durationMs,
+      parts: [],
+      isIndependent,
+    };
+    return key;
+  }
+
+  #endCmaf(kind: Kind, open: Open, end: SegmentEnd, media: Media): void {
+    const cmaf = this.#cmaf[kind];
+    const span: Span | undefined = end[kind];
+    if (cmaf === undefined || span === undefined) return;
+    const { stream, figures, list } = this.#options;
+    const whole = cmaf.rendition.end(span);
+    const parts = open.parts[kind];
+    const bytes = whole ?? (parts === undefined ? undefined : Buffer.concat(parts.bytes));
+    if (bytes === undefined) return;
+    const file = this.#settings.paths.fmp4Segment(stream, this.#values(open, kind, span.durationMs));
+    open.group.add(file, bytes);
+    let at = 0;
+    for (const part of parts?.media.parts ?? []) {
+      // The parts' bytes are the segment's: not twice in memory.
+      open.group.replace(part.file, bytes.subarray(at, at + part.bytes), 0);
+      at += part.bytes;
+    }
+    if (!this.#settings.format.hasTs) figures.add(kind, bytes.length, span, list.targetDurationS);
+    const { startMs, durationMs, isIndependent } = span;
+    media[kind] = {
+      file,
+      bytes: bytes.length,
+      startMs: Math.max(0, startMs),
+      durationMs,
+      parts: parts?.media.parts ?? [],
+      isIndependent,
+      ...(cmaf.init !== undefined && { init: cmaf.init }),
+    };
+  }
+
+  #useKey(open: Open) {
+    const { stream, keys } = this.#options;
+    const { paths, keys: settings } = this.#settings;
+    const seq = keySeqOf(open.seq, settings.fragmentsPerKey);
+    if (this.#key?.seq !== seq) this.#key = { seq, file: paths.key(stream, { ...this.#values(open, 'video'), seq }) };
+    const { file } = this.#key;
+    const bytes = keys.key(seq);
+    open.group.share(file);
+    open.group.add(file, bytes);
+    return {
+      seq,
+      file,
+      bytes,
+      uri: keyUri(settings.keyUrl, file, stream, stream.vhost, seq),
+      iv: newIv().toString('hex'),
+    };
+  }
+}

@@ -1,0 +1,88 @@
+import type { PackagedSegment, PackagedTrack } from '#contract/packaging.ts';
+import type { LedgerState } from './ledger-state.ts';
+import { parseLedgerState } from './ledger-state.ts';
+import type { LedgerAnswer } from './packaged-stream.ts';
+
+/** An encoder that lost its origin may take so long to come to another one, whatever `dispose` says. */
+const LEAST_PAUSE_MS = 30_000;
+
+/** How a node begins to package a stream. */
+export interface Beginning {
+  /** Number of its first segment. */
+  readonly seq: number;
+  /** Whether it goes on in the playlist of somebody before it; `segments`, a gap among them, are then listed. */
+  readonly isContinued: boolean;
+  readonly segments: readonly (PackagedSegment & { readonly keySeq?: number | undefined })[];
+  readonly discontinuitySequence: number;
+  readonly targetDurationS: number | undefined;
+  readonly partTargetMs: number | undefined;
+  readonly salt: string | undefined;
+  readonly endMs: number;
+  readonly tracks: readonly PackagedTrack[];
+}
+
+export interface BeginningContext {
+  /** See PackagingFormat. */
+  readonly formatId: string;
+  readonly disposeMs: number;
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+}
+
+/**
+ * What a ledger's answer makes of a stream that an encoder publishes here. The numbers of its segments always go on, so that no
+ * file's name means two contents; the playlist goes on when the one before it has not been disposed of, and is cut in the same
+ * way. Out of reach of the ledger, the number is the time in seconds: no playlist comes that far by counting.
+ */
+export function beginningOf(answer: LedgerAnswer, { formatId, disposeMs, nowMs }: BeginningContext): Beginning {
+  const state = answer.kind === 'found' ? parseLedgerState(answer.state) : undefined;
+  if (state === undefined) return { ...NEW, seq: answer.kind === 'none' ? 0 : Math.floor(nowMs / 1_000) };
+  const pauseMs = Math.max(disposeMs, LEAST_PAUSE_MS) + 2_000 * state.targetDurationS;
+  const isDisposed = nowMs - state.atMs > pauseMs;
+  // The open segment's number is passed over: parts of it may have been listed.
+  const seq = state.seq + (state.isLowLatency ? 2 : 1);
+  const { salt, endMs } = state;
+  if (isDisposed || state.format !== formatId || state.segments.length === 0) {
+    const gone = state.segments.filter(({ isDiscontinuity }) => isDiscontinuity).length;
+    const discontinuitySequence = state.discontinuitySequence + gone + 1;
+    return { ...NEW, seq, discontinuitySequence, salt, endMs: Math.min(endMs, nowMs) };
+  }
+  const { targetDurationS, partTargetMs, discontinuitySequence, tracks } = state;
+  const segments = state.isLowLatency ? [...state.segments, gapAfter(state)] : state.segments;
+  return {
+    seq,
+    isContinued: true,
+    segments,
+    discontinuitySequence,
+    targetDurationS,
+    partTargetMs,
+    salt,
+    endMs,
+    tracks,
+  };
+}
+
+const NEW: Beginning = {
+  seq: 0,
+  isContinued: false,
+  segments: [],
+  discontinuitySequence: 0,
+  targetDurationS: undefined,
+  partTargetMs: undefined,
+  salt: undefined,
+  endMs: 0,
+  tracks: [],
+};
+
+/** The segment that was open when its origin went away. */
+function gapAfter({ seq, endMs, segments }: LedgerState): PackagedSegment {
+  const run = segments.at(-1)?.run;
+  return {
+    seq: seq + 1,
+    programDateTimeMs: endMs,
+    isDiscontinuity: false,
+    isGap: true,
+    ...(run !== undefined && { run }),
+    media: {},
+  };
+}

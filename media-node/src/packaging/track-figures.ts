@@ -1,0 +1,94 @@
+import type { PackagedTrack } from '#contract/packaging.ts';
+import { codecString } from '../formats/codec-string.ts';
+import type { Track } from '../media/track.ts';
+import type { Kind, Span } from './segmenter.ts';
+
+/** Segments shorter than this part of the target duration tell nothing of a peak (RFC 8216bis §4.4.6.2, BANDWIDTH). */
+const LEAST_SHARE = 0.5;
+/** A frame rate this near to a usual one is that: times are whole milliseconds. */
+const SNAP = 0.0005;
+const USUAL_RATES = [24_000 / 1_001, 24, 25, 30_000 / 1_001, 30, 50, 60_000 / 1_001, 60, 120];
+
+interface Figures {
+  track: Track | undefined;
+  peakBitrate: number;
+  bits: number;
+  mediaMs: number;
+  /** Of the present track. */
+  frames: number;
+  framesMs: number;
+}
+
+/** What the complete segments of a stream tell of its tracks, for multivariant playlists and manifests. */
+export class TrackFigures {
+  readonly #kinds: Readonly<Record<Kind, Figures>> = { video: newFigures(), audio: newFigures() };
+
+  /** The tracks of the segments from now on. */
+  setTracks(tracks: readonly Track[]): void {
+    for (const kind of ['video', 'audio'] as const) {
+      const figures = this.#kinds[kind];
+      const track = tracks.find((each) => each.kind === kind);
+      if (track !== figures.track) {
+        figures.frames = 0;
+        figures.framesMs = 0;
+      }
+      figures.track = track;
+    }
+  }
+
+  /** What another node has found of the same playlist. */
+  restore(tracks: readonly PackagedTrack[]): void {
+    for (const { kind, peakBitrate } of tracks) this.#kinds[kind].peakBitrate = peakBitrate;
+  }
+
+  /** A complete segment's share of a track: bytes of its file that are the track's. */
+  add(kind: Kind, bytes: number, { durationMs, frames }: Span, targetDurationS: number): void {
+    const figures = this.#kinds[kind];
+    figures.bits += bytes * 8;
+    figures.mediaMs += durationMs;
+    figures.frames += frames;
+    figures.framesMs += durationMs;
+    const isLong = durationMs >= LEAST_SHARE * targetDurationS * 1_000;
+    if (isLong || figures.peakBitrate === 0) {
+      figures.peakBitrate = Math.max(figures.peakBitrate, Math.ceil((bytes * 8_000) / durationMs));
+    }
+  }
+
+  /** How long a frame of a kind is; undefined before the first complete segment. */
+  frameMs(kind: Kind): number | undefined {
+    const { frames, framesMs } = this.#kinds[kind];
+    return frames === 0 ? undefined : framesMs / frames;
+  }
+
+  tracks(): PackagedTrack[] {
+    return [this.#kinds.video, this.#kinds.audio].flatMap((figures) => {
+      const { track, peakBitrate, bits, mediaMs, frames, framesMs } = figures;
+      const codecs = track === undefined ? undefined : codecString(track);
+      if (track === undefined || codecs === undefined) return [];
+      const averageBitrate = mediaMs === 0 ? 0 : Math.round((bits * 1_000) / mediaMs);
+      const common = { kind: track.kind, codecs, peakBitrate, averageBitrate };
+      if (track.kind === 'audio') {
+        const { sampleRate, channels } = track;
+        return [{ ...common, ...(sampleRate > 0 && { sampleRate }), ...(channels > 0 && { channels }) }];
+      }
+      const { width, height } = track;
+      return [
+        {
+          ...common,
+          ...(width > 0 && height > 0 && { width, height }),
+          ...(frames > 0 && { frameRate: frameRate((frames * 1_000) / framesMs) }),
+        },
+      ];
+    });
+  }
+}
+
+function newFigures(): Figures {
+  return { track: undefined, peakBitrate: 0, bits: 0, mediaMs: 0, frames: 0, framesMs: 0 };
+}
+
+/** Rounded to thousandths. */
+function frameRate(measured: number): number {
+  const usual = USUAL_RATES.find((rate) => Math.abs(measured - rate) <= rate * SNAP);
+  return Math.round((usual ?? measured) * 1_000) / 1_000;
+}
