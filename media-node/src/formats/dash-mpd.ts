@@ -41,8 +41,8 @@ export function hasManifest(snapshot: PackagingSnapshot): boolean {
 }
 
 /**
- * The manifest of a snapshot. One that ended keeps its time line, says how long it is and is not asked for again (§5.3.1.2);
- * `static` would move it to another time line under the feet of those who watch.
+ * The manifest of a snapshot. One that ended tells where, and is not asked for again (§5.3.1.2). It stays dynamic: shaka puts the
+ * segments of a manifest that has become static to other times, unless it lists the stream from its beginning.
  */
 export function manifest(snapshot: PackagingSnapshot, request: ManifestRequest): Manifest {
   const { isEnded, targetDurationS } = snapshot;
