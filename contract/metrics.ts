@@ -299,6 +299,48 @@ export const METRICS = {
     labels: [],
   },
   directoryUp: { name: 'livecluster_directory_up', type: 'gauge', help: '1 while the directory answers.', labels: [] },
+  packagings: {
+    name: 'livecluster_packagings',
+    type: 'gauge',
+    help: 'Streams that this node cuts into segments, those included that ended a short time ago.',
+    labels: [],
+  },
+  packagedSegments: {
+    name: 'livecluster_packaged_segments_total',
+    type: 'counter',
+    help: 'Segments completed, whatever formats they are in.',
+    labels: [],
+  },
+  packagedBytes: {
+    name: 'livecluster_packaged_bytes',
+    type: 'gauge',
+    help: 'Memory that segments of streams packaged here take.',
+    labels: [],
+  },
+  packagedForcedCuts: {
+    name: 'livecluster_packaged_forced_cuts_total',
+    type: 'counter',
+    help: "Segments cut without a key frame, because an encoder's GOP was longer than the target duration.",
+    labels: [],
+  },
+  packagedDropped: {
+    name: 'livecluster_packaged_segments_dropped_total',
+    type: 'counter',
+    help: 'Segments that left the memory before their time, because it was full.',
+    labels: [],
+  },
+  packagedFramesDropped: {
+    name: 'livecluster_packaged_frames_dropped_total',
+    type: 'counter',
+    help: 'Frames in no segment: before a key frame, broken, or of a codec that segments do not carry.',
+    labels: [],
+  },
+  packagingTakeovers: {
+    name: 'livecluster_packaging_takeovers_total',
+    type: 'counter',
+    help: "Playlists of other nodes, or of this one's life before, that this node went on with.",
+    labels: [],
+  },
   autoWindow: {
     name: 'livecluster_auto_merge_window_seconds',
     type: 'gauge',

@@ -481,6 +481,14 @@ class WiredNode implements MediaNode {
     yield { metric: 'recordingDroppedFrames', value: recording.droppedFrames };
     yield { metric: 'recordingWaiting', value: recording.waitingBytes };
     yield { metric: 'sentBytes', value: this.#packagedHttp.viewers.sentToNobody };
+    const packaging = this.#packaging.own.stats();
+    yield { metric: 'packagings', value: packaging.packagings };
+    yield { metric: 'packagedSegments', value: packaging.segments };
+    yield { metric: 'packagedBytes', value: packaging.bytes };
+    yield { metric: 'packagedForcedCuts', value: packaging.forcedCuts };
+    yield { metric: 'packagedDropped', value: packaging.droppedSegments };
+    yield { metric: 'packagedFramesDropped', value: packaging.droppedFrames };
+    yield { metric: 'packagingTakeovers', value: packaging.takeOvers };
     yield { metric: 'autoWindow', value: this.#streams.autoWindowMs / 1_000 };
     const side = this.#side?.stats();
     if (side === undefined) return;
