@@ -32,6 +32,8 @@ export interface FileSources {
   readonly asking: Limiter;
   /** Files now being asked for that no snapshot here lists, over all streams. */
   readonly unlisted: { count: number };
+  /** Whether others may be asked for such a file, over all streams: a name that is made up costs as much as a real one. */
+  readonly mayGuess: () => boolean;
   readonly counts: RelayCounts;
   readonly now: () => number;
 }
@@ -62,8 +64,6 @@ export interface AheadResult {
 export class PackagingFiles {
   /** The node that packages the stream; `here`: this one; undefined when nobody is known to. */
   owner: AdminAddress | 'here' | undefined;
-  /** Others may have what the owner lacks: it came to the stream when that was on its way. */
-  hasMoved = false;
   readonly #key: StreamKey;
   readonly #id: string;
   readonly #sources: FileSources;
@@ -228,13 +228,13 @@ export class PackagingFiles {
   }
 
   async #fetchNow(file: string, listed: ListedFile | undefined): Promise<FileReply> {
-    const { cache, counts, now } = this.#sources;
+    const { cache, counts, mayGuess, now } = this.#sources;
     const fits = (bytes: Buffer) => listed?.bytes === undefined || listed.bytes === bytes.length;
     const owner = this.owner === 'here' ? undefined : this.owner;
     let reply: FileReply = { kind: this.owner === 'here' ? 'absent' : 'failed' };
     if (owner !== undefined) reply = await this.#askOwner(owner, file, fits);
     if (reply.kind === 'found') counts.fetched += 1;
-    else if (listed !== undefined || this.hasMoved || reply.kind === 'failed') {
+    else if (listed !== undefined || mayGuess()) {
       const elsewhere = await this.#askOthers(file, owner, fits);
       if (elsewhere !== undefined) counts.fetchedElsewhere += 1;
       if (elsewhere !== undefined) reply = { kind: 'found', bytes: elsewhere };

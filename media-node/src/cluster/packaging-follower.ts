@@ -209,7 +209,6 @@ export class PackagingFollower implements PackagedStream {
   /** Follows an owner until it ends: `moved`: look again at once. */
   async #follow(owner: OwnerRecord): Promise<'moved' | 'absent' | 'failed'> {
     const { sources, waitMs } = this.#context;
-    this.files.hasMoved ||= this.#owner !== undefined && this.#owner.nodeId !== owner.nodeId;
     this.#owner = owner;
     this.files.owner = owner;
     for (;;) {

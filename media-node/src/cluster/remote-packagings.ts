@@ -47,6 +47,9 @@ const MAX_NONE = 1_000;
 const MAX_OTHERS = 12;
 const ASKING_AT_ONCE = 32;
 const SWEEP_MS = 1_000;
+/** Files that are not listed, asked of others: at once, and for long. Viewers that change nodes ask for some. */
+const GUESSES = 100;
+const GUESSES_A_SECOND = 20;
 
 /** Streams that other nodes package, followed while viewers here ask for them: once, however many those are. */
 export class RemotePackagings implements PackagedStreams {
@@ -81,6 +84,7 @@ export class RemotePackagings implements PackagedStreams {
       others: (but) => this.#others(but),
       asking: new Limiter(ASKING_AT_ONCE),
       unlisted: { count: 0 },
+      mayGuess: allowance(GUESSES, GUESSES_A_SECOND, now),
       counts: this.counts,
       now,
     };
@@ -203,4 +207,18 @@ export class RemotePackagings implements PackagedStreams {
     for (const [id, untilMs] of this.#none) if (untilMs <= nowMs) this.#none.delete(id);
     this.#cache.sweep();
   }
+}
+
+/** True for `most` calls at once and so many a second. */
+function allowance(most: number, aSecond: number, now: () => number): () => boolean {
+  let left = most;
+  let atMs = now();
+  return () => {
+    const nowMs = now();
+    left = Math.min(most, left + (Math.max(0, nowMs - atMs) / 1_000) * aSecond);
+    atMs = nowMs;
+    if (left < 1) return false;
+    left -= 1;
+    return true;
+  };
 }

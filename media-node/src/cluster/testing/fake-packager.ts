@@ -174,9 +174,9 @@ export class FakePackaged implements PackagedStream {
   }
 }
 
-/** What a segment of a node holds. */
+/** What a segment of a node holds; of another length on another node. */
 export function contentOf(nodeId: string, seq: number): Buffer {
-  return Buffer.alloc(1_000, `${nodeId} ${seq};`);
+  return Buffer.alloc(1_000 + Number.parseInt(nodeId.slice(-3), 16), `${nodeId} ${seq};`);
 }
 
 function nameOf(key: StreamKey): string {

@@ -38,6 +38,7 @@ export interface RigNode {
 export class PackagingRig {
   readonly backend = new MemoryDirectoryBackend();
   readonly #nodes: RigNode[] = [];
+  readonly #living = new Set<RigNode>();
   readonly #create: (options: LeasedDirectoryOptions) => LeasedDirectory;
 
   constructor(create?: (options: LeasedDirectoryOptions) => LeasedDirectory) {
@@ -97,21 +98,23 @@ export class PackagingRig {
         return packager.begin(key, state);
       },
       crash: async () => {
+        this.#living.delete(node);
         await end();
         directory.abandon();
       },
     };
     this.#nodes.push(node);
+    this.#living.add(node);
     return node;
   }
 
-  /** Waits until each node knows of all. */
+  /** Waits until each living node knows of all. */
   async settled(): Promise<void> {
     await until('every node knows the others', () =>
-      this.#nodes.every(
-        ({ directory }) =>
-          directory.knownNodes('origin').length + directory.knownNodes('edge').length >= this.#nodes.length,
-      ),
+      [...this.#living].every(({ directory }) => {
+        const known = [...directory.knownNodes('origin'), ...directory.knownNodes('edge')].map(({ nodeId }) => nodeId);
+        return [...this.#living].every(({ nodeId }) => known.includes(nodeId));
+      }),
     );
   }
 
