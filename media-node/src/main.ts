@@ -105,7 +105,21 @@ async function start(): Promise<void> {
         cluster: env.LIVECLUSTER_CLUSTER,
       }),
     ...(env.LIVECLUSTER_DVR_FOLDER !== undefined && {
-      recording: { folder: env.LIVECLUSTER_DVR_FOLDER, mostBytes: env.LIVECLUSTER_DVR_MOST_BYTES },
+      recording: {
+        folder: env.LIVECLUSTER_DVR_FOLDER,
+        mostBytes: env.LIVECLUSTER_DVR_MOST_BYTES,
+        ...(env.LIVECLUSTER_DVR_S3_BUCKET !== undefined && {
+          s3: {
+            bucket: env.LIVECLUSTER_DVR_S3_BUCKET,
+            endpoint: env.LIVECLUSTER_DVR_S3_ENDPOINT,
+            region: env.LIVECLUSTER_DVR_S3_REGION ?? 'us-east-1',
+            pathStyle: env.LIVECLUSTER_DVR_S3_PATH_STYLE === true,
+            prefix: env.LIVECLUSTER_DVR_S3_PREFIX ?? '',
+            owner: env.LIVECLUSTER_POD_UID,
+            credentials: () => folder.readS3Credentials(dir),
+          },
+        }),
+      },
     }),
     shared: (request) =>
       createRedisSharedState(request, {

@@ -5,6 +5,9 @@ import { NODE_FILES } from './recording/file-system.ts';
 import type { RecordingNotice, RecordingStats } from './recording/recordings.ts';
 import { Recordings } from './recording/recordings.ts';
 import type { RecordingStore } from './recording/recording-store.ts';
+import type { S3Place } from './recording/s3/s3-object-store.ts';
+import { S3ObjectStore } from './recording/s3/s3-object-store.ts';
+import { S3Store } from './recording/s3/s3-store.ts';
 import type { StreamRegistry } from './stream/stream-registry.ts';
 
 /** Where a node puts recordings. */
@@ -14,6 +17,13 @@ export interface RecordingPlace {
   readonly mostBytes?: number | undefined;
   /** The folder is this node's alone: what it finds there half-written, dead processes left. Default true. */
   readonly recovers?: boolean;
+  /** The bucket that they go to by way of the folder; left out: they stay there. */
+  readonly s3?: S3Place & {
+    /** Before each path; empty, or ends in `/`. */
+    readonly prefix: string;
+    /** Names this pod among all that write to the bucket. */
+    readonly owner: string;
+  };
 }
 
 /** What a node has of recordings. */
@@ -64,6 +74,9 @@ export function makeRecording(entry: RecordingEntry): RecordingSide {
   };
 }
 
-function storeOf({ folder, mostBytes }: RecordingPlace, log: Logger): RecordingStore {
-  return new DiskStore({ folder, mostBytes, files: NODE_FILES, log, onStored: () => undefined });
+function storeOf({ folder, mostBytes, s3 }: RecordingPlace, log: Logger): RecordingStore {
+  const common = { folder, mostBytes, files: NODE_FILES, log, onStored: () => undefined };
+  if (s3 === undefined) return new DiskStore(common);
+  const { prefix, owner, ...place } = s3;
+  return new S3Store({ ...common, prefix, owner, store: new S3ObjectStore(place) });
 }

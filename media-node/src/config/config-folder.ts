@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CONFIG_FILES } from '#contract/names.ts';
+import { S3File } from '#contract/s3-file.ts';
 import { TlsFile } from '#contract/tls-file.ts';
 import { ConfigError } from './config-error.ts';
 
@@ -73,6 +74,22 @@ export function parseTlsText(text: string): TlsFile['certificates'] {
   if (parsed.success) return parsed.data.certificates;
   const [fault] = parsed.error.issues;
   throw new ConfigError('bad-secret', `${CONFIG_FILES.tls}: ${fault?.path.join('.') ?? ''}: ${fault?.message ?? ''}`);
+}
+
+/** Reads the credentials for the bucket of recordings; undefined where there are none. Throws ConfigError, which quotes nothing. */
+export async function readS3Credentials(folder: string): Promise<S3File | undefined> {
+  let text: string;
+  try {
+    text = await readText(folder, CONFIG_FILES.s3);
+  } catch (error) {
+    if (((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return S3File.parse(JSON.parse(text));
+  } catch {
+    throw badSecret(folder, CONFIG_FILES.s3, 'a version, accessKeyId and secretAccessKey as JSON');
+  }
 }
 
 async function readText(folder: string, name: string): Promise<string> {

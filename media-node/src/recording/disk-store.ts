@@ -6,7 +6,7 @@ import { writeAll } from './file-system.ts';
 import { FolderUsage, filesBelow } from './folder-usage.ts';
 import { asRecordingError, RecordingError } from './recording-error.ts';
 import { formatOf, numbered } from './recording-path.ts';
-import type { FinishedFile, OpenRecording, RecordingStore, StoredFile } from './recording-store.ts';
+import type { EndedFile, FinishedFile, OpenRecording, RecordingStore, StoredFile } from './recording-store.ts';
 import { flvLengthPatch, wholePart } from './whole-part.ts';
 
 /** An open recording is hidden beside its place: `live/.a.flv.tmp` becomes `live/a.flv`. */
@@ -151,7 +151,7 @@ class DiskRecording implements OpenRecording {
     }
   }
 
-  async finish(patch: Patch | undefined): Promise<FinishedFile> {
+  async finish(patch: Patch | undefined): Promise<EndedFile> {
     const { folder, files } = this.#options;
     const hidden = openName(join(folder, this.path));
     try {
@@ -169,6 +169,7 @@ class DiskRecording implements OpenRecording {
     } finally {
       this.#onEnd();
     }
-    return { path: this.path, bytes: this.#bytes };
+    const { path, bytes } = this;
+    return { bytes, stored: Promise.resolve(bytes > 0 ? { path, bytes } : undefined) };
   }
 }

@@ -17,6 +17,7 @@ export interface FileSystem {
   mkdir(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
+  rmdir(path: string): Promise<void>;
   exists(path: string): Promise<boolean>;
   list(path: string): Promise<Dirent[]>;
   size(path: string): Promise<number>;
@@ -28,6 +29,7 @@ export const NODE_FILES: FileSystem = {
   mkdir: async (path) => void (await fs.mkdir(path, { recursive: true })),
   rename: (from, to) => fs.rename(from, to),
   unlink: (path) => fs.unlink(path),
+  rmdir: (path) => fs.rmdir(path),
   exists: (path) =>
     fs.lstat(path).then(
       () => true,

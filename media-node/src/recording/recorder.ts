@@ -281,13 +281,23 @@ export class Recorder implements StreamObserver {
 
   async #store({ container, stored, startedAtMs }: Current): Promise<void> {
     if (stored === undefined) return;
-    const { log, key, counts, onFile } = this.#options;
-    const file = await stored.finish(container.patch(stored.bytes));
-    if (file.bytes === 0) return;
-    counts.files++;
+    const { bytes, stored: isStored } = await stored.finish(container.patch(stored.bytes));
+    if (bytes === 0) return;
     const { durationMs } = container;
-    log.info({ ...key, ...file, durationMs }, 'a recording is finished');
-    onFile({ ...file, startedAtMs, durationMs });
+    // Not awaited: an upload may take longer than the next file.
+    void this.#tell(isStored, { startedAtMs, durationMs });
+  }
+
+  async #tell(
+    stored: Promise<FinishedFile | undefined>,
+    times: Pick<RecordedFile, 'startedAtMs' | 'durationMs'>,
+  ): Promise<void> {
+    const { log, key, counts, onFile } = this.#options;
+    const file = await stored;
+    if (file === undefined) return;
+    counts.files++;
+    log.info({ ...key, ...file, durationMs: times.durationMs }, 'a recording is finished');
+    onFile({ ...file, ...times });
   }
 
   /** Waits for a part of the work; a fault of the store ends the file and not the recorder. */

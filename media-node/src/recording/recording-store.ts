@@ -7,19 +7,26 @@ export interface FinishedFile {
   readonly bytes: number;
 }
 
+/** A file that is whole, but perhaps not yet where it is to be. */
+export interface EndedFile {
+  readonly bytes: number;
+  /** Resolves when it can be found; undefined when it never will be by this process. Never rejects. */
+  readonly stored: Promise<FinishedFile | undefined>;
+}
+
 /** A file that is being written. Its methods are called one after the other. */
 export interface OpenRecording {
-  /** Where it will be found, below the folder or bucket. */
+  /** Where it is to be found, below the folder or bucket. */
   readonly path: string;
   /** Bytes so far. */
   readonly bytes: number;
   /** Appends whole units. Rejects with RecordingError; what was appended before stays. */
   append(units: readonly Buffer[]): Promise<void>;
   /**
-   * Gives it its name. `patch` replaces bytes of the first append. Rejects with RecordingError: then it is found and
-   * finished at the next start. Nothing may be called afterwards.
+   * Ends it. `patch` replaces bytes of the first append. Rejects with RecordingError: then it is found and finished at the
+   * next start. Nothing may be called afterwards.
    */
-  finish(patch: Patch | undefined): Promise<FinishedFile>;
+  finish(patch: Patch | undefined): Promise<EndedFile>;
 }
 
 /** Where recordings go. */
