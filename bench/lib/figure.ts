@@ -5,6 +5,7 @@ export interface Figure {
   readonly value: number;
   readonly unit: string;
   readonly atMost?: number;
+  readonly atLeast?: number;
   /** All runs, in their order; `value` is their median. */
   readonly runs?: readonly number[];
   /** Why the value does not count: a target is missed by that. */
@@ -15,18 +16,21 @@ export interface Figure {
   readonly chart?: string;
 }
 
-export const isMissed = ({ value, atMost, fault, needs }: Figure) =>
-  atMost !== undefined && needs === undefined && (fault !== undefined || !(value <= atMost));
+export function isMissed({ value, atMost, atLeast, fault, needs }: Figure): boolean {
+  if ((atMost === undefined && atLeast === undefined) || needs !== undefined) return false;
+  return fault !== undefined || !(value <= (atMost ?? Infinity) && value >= (atLeast ?? -Infinity));
+}
 
 /** One line: what, the value, its runs, the target and whether it was reached. */
 export function describe(figure: Figure): string {
-  const { what, value, unit, atMost, runs, fault, needs } = figure;
+  const { what, value, unit, atMost, atLeast, runs, fault, needs } = figure;
   const suffix = unit === '' ? '' : ` ${unit}`;
-  if (needs !== undefined) {
-    return `${what}: not measured: needs ${needs}${atMost === undefined ? '' : ` (target ≤ ${atMost}${suffix})`}`;
-  }
-  const target =
-    atMost === undefined ? '' : `, target ≤ ${atMost}${suffix}: ${isMissed(figure) ? 'MISSED' : 'reached'}`;
+  const bounds = [
+    ...(atLeast === undefined ? [] : [`≥ ${atLeast}${suffix}`]),
+    ...(atMost === undefined ? [] : [`≤ ${atMost}${suffix}`]),
+  ].join(' and ');
+  if (needs !== undefined) return `${what}: not measured: needs ${needs}${bounds && ` (target ${bounds})`}`;
+  const target = bounds && `, target ${bounds}: ${isMissed(figure) ? 'MISSED' : 'reached'}`;
   const each = runs && runs.length > 1 ? ` [${runs.map((run) => run.toFixed(2)).join(' ')}]` : '';
   const doubt = fault === undefined ? '' : ` (does not count: ${fault})`;
   return `${what}: ${value.toFixed(2)}${suffix}${each}${target}${doubt}`;

@@ -14,7 +14,10 @@ const CFLAGS = ['-O2', '-std=gnu17', '-Wall', '-Wextra', '-Werror'];
 /** OpenSSL's headers may be missing where the packages came by hand; only RTMPS needs them. */
 const TLS_HEADER = '/usr/include/openssl/ssl.h';
 
-const PROGRAMS = { 'load-client': true, publisher: false, floor: false } as const satisfies Record<string, boolean>;
+const PROGRAMS = { 'load-client': true, publisher: false, floor: false, 'hls-client': false } as const satisfies Record<
+  string,
+  boolean
+>;
 export type Tools = Readonly<Record<keyof typeof PROGRAMS, string>>;
 
 let built: Tools | undefined;
@@ -48,6 +51,7 @@ export function tools(): Tools {
     renameSync(unfinished, path);
     return path;
   };
-  built = { 'load-client': build('load-client'), publisher: build('publisher'), floor: build('floor') };
+  const programs = Object.keys(PROGRAMS) as (keyof Tools)[];
+  built = Object.fromEntries(programs.map((program) => [program, build(program)])) as Tools;
   return built;
 }
