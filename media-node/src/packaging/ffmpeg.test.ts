@@ -14,7 +14,7 @@ import { TestNode } from './testing-node.ts';
 function run(tool: string, args: readonly string[], input?: Buffer): Buffer {
   const { stdout, stderr, status, error } = spawnSync(tool, args, { input, maxBuffer: 1 << 27 });
   if (error !== undefined) throw new Error(`${tool} is needed for this test`, { cause: error });
-  assert.equal(status, 0, `${tool}: ${stderr}`);
+  assert.equal(status, 0, `${tool}: ${stderr.toString()}`);
   assert.equal(stderr.toString(), '', `${tool} complains`);
   return stdout;
 }

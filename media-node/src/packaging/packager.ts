@@ -12,6 +12,7 @@ import type { FileStore, StreamFiles } from './file-store.ts';
 import { ledgerText, MAX_SEGMENTS_BYTES, parseLedgerState } from './ledger-state.ts';
 import type { LedgerAnswer, PackagedStream, PackagingLedger } from './packaged-stream.ts';
 import type { PackagingFormat } from './packaging-format.ts';
+import { renderSnapshot } from './render-snapshot.ts';
 import { SegmentKeys } from './segment-keys.ts';
 import { SegmentList } from './segment-list.ts';
 import { SegmentWriter } from './segment-writer.ts';
@@ -388,33 +389,10 @@ export class Packager implements PackagedStream, StreamObserver {
 
   #render(): void {
     this.#isStale = false;
-    const works = this.#works;
-    if (works === undefined) return;
-    const { list, writer, figures } = works;
-    const open = this.#isEnded ? undefined : writer.open();
-    // Where another format begins there is nothing for a moment: what there was stays.
-    if (list.length === 0 && open === undefined && !(this.#isEnded && this.#snapshot !== undefined)) return;
-    if (list.length === 0 && open === undefined) {
-      this.#snapshot = this.#snapshot && { ...this.#snapshot, isEnded: true, revision: this.#revision };
-      return;
-    }
-    const { partTargetMs } = writer;
-    const isOpenIndependent = [open?.media.video, open?.media.audio].every((media) => media?.isIndependent ?? true);
-    const nextPart = this.#isEnded ? undefined : writer.nextParts();
-    this.#snapshot = {
-      version: 1,
-      nodeId: this.#options.nodeId,
-      revision: this.#revision,
-      isEnded: this.#isEnded,
-      targetDurationS: list.targetDurationS,
-      ...(partTargetMs !== undefined && { partTargetMs }),
-      isIndependent: list.isIndependent && isOpenIndependent,
-      discontinuitySequence: list.discontinuitySequence,
-      tracks: figures.tracks(),
-      segments: list.segments(),
-      ...(open !== undefined && { open }),
-      ...(nextPart !== undefined && { nextPart }),
-    };
+    if (this.#works === undefined) return;
+    const { nodeId } = this.#options;
+    const present = { nodeId, revision: this.#revision, isEnded: this.#isEnded };
+    this.#snapshot = renderSnapshot(this.#works, present, this.#snapshot);
   }
 }
 

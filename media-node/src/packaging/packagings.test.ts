@@ -1,7 +1,31 @@
 import assert from 'node:assert/strict';
+import { createDecipheriv } from 'node:crypto';
 import { test } from 'node:test';
-import { EPOCH_MS, KEY, TestNode } from './testing-node.ts';
-import { streamOf } from './testing.ts';
+import type { TestContext } from 'node:test';
+import { MemoryLedger } from './memory-ledger.ts';
+import type { VhostChanges } from './testing-node.ts';
+import { configOf, EPOCH_MS, KEY, TestNode } from './testing-node.ts';
+import { audio, audioTrack, streamOf, video, videoTrack } from './testing.ts';
+
+const LOW_LATENCY: VhostChanges = { hls: { container: 'fmp4', lowLatency: { enabled: true, partMs: 200 } } };
+const KEYS = {
+  enabled: true,
+  fragmentsPerKey: 5,
+  keyFile: '[app]/[stream]-[seq].key',
+  keyUrl: '/[app]/[stream]-[seq].key',
+};
+const seqs = ({ segments }: { readonly segments: readonly { readonly seq: number }[] }) =>
+  segments.map(({ seq }) => seq);
+
+/** Lets what has been resolved go on. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Ends the source and what waits for it, in the test's own time. */
+async function gone(t: TestContext, node: TestNode): Promise<void> {
+  node.unpublish();
+  t.mock.timers.tick(1_000);
+  await settled();
+}
 
 test('a stream is packaged in MPEG-TS as the guide has it: names, numbers, times, window', async (t) => {
   const node = new TestNode();
@@ -20,7 +44,7 @@ test('a stream is packaged in MPEG-TS as the guide has it: names, numbers, times
     assert.deepEqual([media.ts?.startMs, media.ts?.durationMs], [1_000 + seq * 2_000, 2_000]);
     assert.equal(programDateTimeMs, EPOCH_MS + seq * 2_000);
     assert.deepEqual([isDiscontinuity, isGap], [false, false]);
-    assert.deepEqual(run, { seq: 0, programDateTimeMs: EPOCH_MS, startMs: 1_000 });
+    assert.deepEqual(run, { seq: 0, programDateTimeMs: EPOCH_MS, startMs: 1_040 });
     const bytes = await node.read(media.ts.file);
     assert.equal(bytes.length, media.ts.bytes);
     assert.equal(bytes.length % 188, 0);
@@ -40,4 +64,369 @@ test('a stream is packaged in MPEG-TS as the guide has it: names, numbers, times
     listedSegments: 5,
   });
   assert.equal(node.packagings.find({ ...KEY, stream: 'other' }), undefined);
+});
+
+test('fragmented MP4 has a rendition a track, and an initialization section that says which segment it begins with', async (t) => {
+  const node = new TestNode({ dash: { enabled: true } });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 7 }));
+  const [first] = node.snapshot.segments;
+  assert.deepEqual(Object.keys(first?.media ?? {}).toSorted(), ['audio', 'ts', 'video']);
+  assert.equal(first?.media.video?.file, 'live/stream01-video-0.m4s');
+  assert.equal(first.media.audio?.init?.file, 'live/stream01-audio-init-0.mp4');
+  for (const { media } of node.snapshot.segments) {
+    assert.equal(media.video?.init?.file, 'live/stream01-video-init-0.mp4');
+    for (const file of [media.video, media.video.init, media.audio, media.audio?.init, media.ts]) {
+      assert.equal((await node.read(file?.file ?? '')).length, file?.bytes);
+    }
+  }
+  const changed = videoTrack(9);
+  node.feed([video(7_000, true, changed), audio(7_010), video(9_000, true, changed), video(9_100, false, changed)]);
+  const last = node.snapshot.segments.at(-1);
+  assert.equal(last?.isDiscontinuity, true);
+  assert.equal(last.media.video?.init?.file, 'live/stream01-video-init-4.mp4');
+  assert.equal(last.media.audio?.init?.file, 'live/stream01-audio-init-0.mp4', 'what did not change keeps its own');
+  assert.equal(last.run?.seq, 4);
+});
+
+test('low latency tells parts as they come, where the next one will be, and no more of them when they are old', async (t) => {
+  const node = new TestNode(LOW_LATENCY);
+  t.after(() => node.close());
+  await node.publish();
+  const frames = streamOf({ seconds: 12.5 });
+  let seen = node.packaged.snapshot;
+  let revision = 0;
+  const files = new Set<string>();
+  for (const frame of frames) {
+    const hinted = seen?.nextPart;
+    node.feed([frame]);
+    const { snapshot } = node.packaged;
+    if (snapshot === undefined || snapshot === seen) continue;
+    assert.ok(snapshot.revision > revision);
+    ({ revision } = snapshot);
+    const parts = snapshot.open?.media.video?.parts ?? [];
+    const before = seen?.open?.seq === snapshot.open?.seq ? (seen?.open?.media.video?.parts.length ?? 0) : 0;
+    if (hinted?.video !== undefined && before > 0 && parts.length > before) {
+      assert.equal(parts[before]?.file, hinted.video, 'the part came where it was said to');
+    }
+    for (const { file, bytes, durationMs } of parts) {
+      files.add(file);
+      assert.equal((await node.read(file)).length, bytes);
+      assert.ok(durationMs <= (snapshot.partTargetMs ?? 0));
+    }
+    seen = snapshot;
+  }
+  const { segments, open, partTargetMs, targetDurationS } = node.snapshot;
+  assert.deepEqual([partTargetMs, targetDurationS, open?.seq], [203, 2, 6]);
+  assert.equal(open?.media.video?.parts.length, 2);
+  assert.deepEqual(
+    segments.map(({ media }) => media.video?.parts.length),
+    [0, 0, 10, 10, 10],
+  );
+  assert.deepEqual(
+    segments.at(-1)?.media.video?.parts.map(({ isIndependent }) => isIndependent),
+    [true, ...Array.from({ length: 9 }, () => false)],
+  );
+  assert.ok(segments.at(-1)?.media.audio?.parts.every(({ isIndependent }) => isIndependent));
+  assert.ok(files.size >= 45, `${files.size} parts were told while their segment was open`);
+  const { bytes } = node.packagings.stats();
+  const held = segments.reduce((sum, { media }) => sum + (media.video?.bytes ?? 0) + (media.audio?.bytes ?? 0), 0);
+  assert.ok(bytes < 2.5 * held, `${bytes} bytes for ${held} listed: the parts are not there twice`);
+});
+
+test('keys are those of the guide: every five segments, served where it says, and they decrypt', async (t) => {
+  const node = new TestNode({ hls: { keys: KEYS, windowMs: 30_000 } });
+  const plain = new TestNode({ hls: { windowMs: 30_000 } });
+  t.after(() => [node, plain].forEach((each) => each.close()));
+  const frames = streamOf({ seconds: 17 });
+  for (const each of [node, plain]) {
+    await each.publish();
+    each.feed(frames);
+  }
+  const keys = new Set<string>();
+  for (const [index, { seq, key, media }] of node.snapshot.segments.entries()) {
+    const begins = seq - (seq % 5);
+    assert.equal(key?.file, `live/stream01-${begins}.key`);
+    assert.equal(key.uri, `/live/stream01-${begins}.key`);
+    const bytes = await node.read(key.file);
+    keys.add(bytes.toString('hex'));
+    const decipher = createDecipheriv('aes-128-cbc', bytes, Buffer.from(key.iv, 'hex'));
+    const clear = Buffer.concat([decipher.update(await node.read(media.ts?.file ?? '')), decipher.final()]);
+    assert.ok(clear.equals(await plain.read(plain.snapshot.segments[index]?.media.ts?.file ?? '')));
+  }
+  assert.equal(keys.size, 2);
+});
+
+test('another node goes on with the playlist: numbers, keys and old segments, after a discontinuity', async (t) => {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode({ hls: { keys: KEYS } }, { ledger });
+  const second = new TestNode({ hls: { keys: KEYS } }, { ledger, nodeId: 'node-2' });
+  t.after(() => [first, second].forEach((each) => each.close()));
+  await first.publish();
+  first.feed(streamOf({ seconds: 15 }));
+  const before = first.snapshot;
+  second.nowMs = first.nowMs + 4_000;
+  await second.publish();
+  assert.deepEqual(second.snapshot.segments, before.segments, 'the old segments are listed at once');
+  assert.equal(second.snapshot.nodeId, 'node-2');
+  second.feed(streamOf({ startMs: 500, seconds: 3 }));
+  const { segments, targetDurationS } = second.snapshot;
+  const made = segments.at(-1);
+  assert.deepEqual(seqs(second.snapshot), [3, 4, 5, 6, 7]);
+  assert.deepEqual([targetDurationS, made?.seq, made?.isDiscontinuity], [2, 7, true]);
+  assert.equal(made?.media.ts?.file, 'live/stream01-7.ts');
+  assert.equal(made.key?.file, before.segments.at(-1)?.key?.file, 'the key is the one in force');
+  assert.ok((await second.read(made.key?.file ?? '')).equals(await first.read(made.key?.file ?? '')));
+  const old = segments[0]?.media.ts?.file ?? '';
+  assert.equal(second.packaged.read(old), undefined, 'its bytes are elsewhere');
+  assert.ok((made.programDateTimeMs ?? 0) >= (segments.at(-2)?.programDateTimeMs ?? 0) + 2_000);
+  assert.equal(second.packagings.stats().takeOvers, 1);
+});
+
+test('what was open under low latency is a gap for whoever goes on, parts of it having been told', async (t) => {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode(LOW_LATENCY, { ledger });
+  const second = new TestNode(LOW_LATENCY, { ledger, nodeId: 'node-2' });
+  t.after(() => [first, second].forEach((each) => each.close()));
+  await first.publish();
+  first.feed(streamOf({ seconds: 9 }));
+  assert.equal(first.snapshot.open?.seq, 4);
+  second.nowMs = first.nowMs + 2_000;
+  await second.publish();
+  second.feed(streamOf({ seconds: 3.2 }));
+  const { segments, open, partTargetMs } = second.snapshot;
+  assert.deepEqual(
+    segments.map(({ seq, isGap, isDiscontinuity }) => [seq, isGap, isDiscontinuity]),
+    [
+      [1, false, false],
+      [2, false, false],
+      [3, false, false],
+      [4, true, false],
+      [5, false, true],
+    ],
+  );
+  assert.deepEqual([open?.seq, partTargetMs], [6, 203]);
+  assert.equal(open?.media.video?.init?.file, 'live/stream01-video-init-5.mp4');
+});
+
+test('numbers never go back: after a disposal, in another format, and when nobody knows', async (t) => {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const begin = async (changes: VhostChanges, nowMs: number) => {
+    const node = new TestNode(changes, { ledger, nodeId: `node-${nowMs}` });
+    t.after(() => node.close());
+    node.nowMs = nowMs;
+    await node.publish();
+    node.feed(streamOf({ seconds: 3 }));
+    return node;
+  };
+  assert.deepEqual(seqs((await begin({}, EPOCH_MS)).snapshot), [0]);
+  const later = await begin({}, EPOCH_MS + 3_600_000);
+  assert.deepEqual(seqs(later.snapshot), [1], 'an hour later it is another playlist, with other names');
+  assert.deepEqual(seqs((await begin({ hls: { container: 'fmp4' } }, EPOCH_MS + 3_603_000)).snapshot), [2]);
+  ledger.isAway = true;
+  const away = await begin({}, EPOCH_MS + 3_606_000);
+  assert.deepEqual(seqs(away.snapshot), [Math.floor((EPOCH_MS + 3_606_000) / 1_000)]);
+});
+
+test('a ledger that says nothing sensible, or nothing at all, holds nobody up', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  ledger.save(KEY, '{"version":1,"seq":"x"}', 1_000);
+  const node = new TestNode({}, { ledger });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 3 }));
+  assert.equal(node.snapshot.segments.length, 1);
+  const silent = new MemoryLedger();
+  silent.load = () => new Promise(() => undefined);
+  const other = new TestNode({}, { ledger: silent });
+  t.after(() => other.close());
+  await other.publish();
+  other.feed(streamOf({ seconds: 3 }));
+  assert.equal(other.packaged.snapshot, undefined);
+  t.mock.timers.tick(3_000);
+  assert.equal(other.snapshot.segments.length, 1, 'what came meanwhile was kept');
+});
+
+test('an encoder that comes back goes on in the same playlist, and one that stays away ends it', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const node = new TestNode();
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 5 }));
+  node.unpublish(false);
+  t.mock.timers.tick(9_000);
+  assert.equal(node.snapshot.isEnded, false, 'it is awaited');
+  await node.publish();
+  node.feed(streamOf({ seconds: 3 }));
+  assert.deepEqual(
+    node.snapshot.segments.map(({ isDiscontinuity }) => isDiscontinuity),
+    [false, false, false, true],
+  );
+  await gone(t, node);
+  const ended = node.snapshot;
+  assert.equal(ended.isEnded, true);
+  assert.equal(ended.segments.length, 5, 'the last segment is listed too');
+  t.mock.timers.tick(29_000);
+  await node.publish();
+  await settled();
+  node.feed(streamOf({ seconds: 3 }));
+  assert.equal(node.snapshot.isEnded, false);
+  assert.deepEqual([node.snapshot.segments.at(-1)?.seq, node.snapshot.segments.at(-1)?.isDiscontinuity], [5, true]);
+  await gone(t, node);
+  t.mock.timers.tick(30_000);
+  assert.equal(node.packagings.find(KEY), undefined, 'dispose is over');
+  assert.deepEqual([node.packagings.stats().packagings, node.packagings.stats().bytes], [0, 0]);
+});
+
+test('a node that lost the stream to another one ends its playlist without the segment that the other one writes', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode({}, { ledger });
+  const second = new TestNode({}, { ledger, nodeId: 'node-2' });
+  t.after(() => [first, second].forEach((each) => each.close()));
+  await first.publish();
+  first.feed(streamOf({ seconds: 5 }));
+  first.unpublish();
+  second.nowMs = first.nowMs;
+  await second.publish();
+  t.mock.timers.tick(1_000);
+  await settled();
+  assert.deepEqual([first.snapshot.isEnded, seqs(first.snapshot)], [true, [0, 1]]);
+  second.feed(streamOf({ seconds: 3 }));
+  assert.deepEqual(seqs(second.snapshot), [0, 1, 2]);
+  // And back again.
+  second.unpublish();
+  first.nowMs = second.nowMs;
+  await first.publish();
+  await settled();
+  first.feed(streamOf({ seconds: 3 }));
+  assert.deepEqual(seqs(first.snapshot), [0, 1, 2, 3]);
+});
+
+test('a configuration takes effect while the stream runs', async (t) => {
+  const node = new TestNode({ hls: { enabled: false } });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 3 }));
+  assert.equal(node.packagings.find(KEY), undefined);
+  node.config.swap(configOf());
+  await settled();
+  node.feed(streamOf({ startMs: 3_000, seconds: 4 }));
+  node.feed(streamOf({ startMs: 7_000, seconds: 12 }));
+  assert.equal(node.snapshot.segments.length, 5);
+  node.config.swap(configOf({ hls: { windowMs: 6_000 } }));
+  node.feed(streamOf({ startMs: 19_000, seconds: 4 }));
+  assert.equal(node.snapshot.segments.length, 3, 'a shorter window');
+  const last = node.snapshot.segments.at(-1);
+  node.config.swap(configOf({ hls: { container: 'fmp4', windowMs: 6_000 } }));
+  node.feed(streamOf({ startMs: 23_000, seconds: 1 }));
+  assert.equal(node.snapshot.segments.at(-1)?.media.ts?.durationMs, 2_000, 'nothing is empty meanwhile');
+  node.feed(streamOf({ startMs: 24_000, seconds: 5 }));
+  const { segments, discontinuitySequence } = node.snapshot;
+  assert.deepEqual(Object.keys(segments[0]?.media ?? {}), ['video', 'audio']);
+  assert.equal(segments[0]?.isDiscontinuity, true);
+  assert.ok((segments[0]?.seq ?? 0) > (last?.seq ?? 0));
+  assert.equal(discontinuitySequence, 0);
+  assert.ok((await node.read(last?.media.ts?.file ?? '')).length > 0, 'who has the old playlist still gets its files');
+  node.config.swap(configOf({ ...LOW_LATENCY, hls: { ...LOW_LATENCY.hls, fragmentMs: 1_000 } }));
+  node.feed(streamOf({ startMs: 29_000, seconds: 6, gop: 30 }));
+  assert.deepEqual([node.snapshot.targetDurationS, node.snapshot.partTargetMs], [2, 203]);
+  node.config.swap(configOf({ hls: { enabled: false } }));
+  assert.equal(node.packagings.find(KEY), undefined);
+});
+
+test('memory is bounded: what is unlisted goes first, then the window gets shorter', async (t) => {
+  const fat = streamOf({ seconds: 60 }).map((frame) =>
+    frame.track.kind === 'video' ? video(frame.dtsMs, frame.isKey, undefined, 5_000) : frame,
+  );
+  const node = new TestNode(
+    { hls: { windowMs: 40_000 } },
+    { memory: { maxBytes: 3_000_000, maxStreamBytes: 2_000_000 } },
+  );
+  t.after(() => node.close());
+  await node.publish();
+  for (const frame of fat) {
+    node.feed([frame]);
+    assert.ok(node.packagings.stats().bytes <= 2_500_000);
+  }
+  const { segments } = node.snapshot;
+  assert.ok(segments.length >= 4 && segments.length < 20, `${segments.length} segments`);
+  for (const { media } of segments) assert.equal((await node.read(media.ts?.file ?? '')).length, media.ts?.bytes);
+  assert.ok(node.packagings.stats().droppedSegments > 0);
+});
+
+test('a segment that has left the playlist stays for as long as somebody may have that playlist', async (t) => {
+  const node = new TestNode();
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 13 }));
+  assert.equal(node.snapshot.segments[0]?.seq, 1);
+  assert.ok((await node.read('live/stream01-0.ts')).length > 0);
+  node.feed(streamOf({ startMs: 13_000, seconds: 20 }));
+  assert.equal(node.packaged.read('live/stream01-0.ts'), undefined);
+});
+
+test('whoever waits is woken by a change, by time, by the end and by a signal', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const node = new TestNode();
+  await node.publish();
+  node.feed(streamOf({ seconds: 3 }));
+  const { packaged } = node;
+  const woken: string[] = [];
+  const { snapshot } = packaged;
+  const wait = async (name: string, mostMs: number, signal?: AbortSignal) => {
+    await packaged.changed(snapshot, mostMs, signal);
+    woken.push(name);
+  };
+  void wait('time', 100);
+  const controller = new AbortController();
+  void wait('signal', 10_000, controller.signal);
+  void wait('change', 10_000);
+  t.mock.timers.tick(100);
+  await settled();
+  controller.abort();
+  await settled();
+  node.feed(streamOf({ startMs: 3_000, seconds: 3 }));
+  await settled();
+  assert.deepEqual(woken, ['time', 'signal', 'change']);
+  await packaged.changed(snapshot, 10_000);
+  const last = packaged.changed(packaged.snapshot, 10_000);
+  node.close();
+  await last;
+  await packaged.changed(packaged.snapshot, 10_000);
+});
+
+test('a GOP that is longer than the target is told of in words, and cuts are not independent while listed', async (t) => {
+  const node = new TestNode();
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 4 }));
+  node.feed(streamOf({ startMs: 4_000, seconds: 6, gop: 600 }));
+  assert.equal(node.snapshot.isIndependent, false);
+  const told = node.logs.filter(({ msg }) => String(msg).startsWith('HLS segment cut without a key frame'));
+  assert.equal(told.length, 1);
+  assert.deepEqual([told[0]?.['targetDurationS'], told[0]?.['keyframeIntervalS']], [2, 2]);
+  assert.equal(node.packagings.stats().forcedCuts, 2);
+  node.feed(streamOf({ startMs: 10_000, seconds: 20 }));
+  assert.equal(node.snapshot.isIndependent, true, 'they have left the window');
+});
+
+test('a codec that no segment carries is left out, and a stream of nothing else is not listed', async (t) => {
+  const speex = { ...audioTrack(5), codec: 'speex', config: Buffer.alloc(0) } as const;
+  const node = new TestNode({ dash: { enabled: true } });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 5, audio: speex }));
+  assert.deepEqual(
+    node.snapshot.tracks.map(({ kind }) => kind),
+    ['video'],
+  );
+  assert.deepEqual(Object.keys(node.snapshot.segments[0]?.media ?? {}).toSorted(), ['ts', 'video']);
+  const alone = new TestNode();
+  t.after(() => alone.close());
+  await alone.publish();
+  alone.feed(streamOf({ seconds: 5, gop: 0, audio: speex }));
+  assert.equal(alone.packaged.snapshot, undefined);
 });

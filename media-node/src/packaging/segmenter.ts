@@ -32,8 +32,9 @@ export interface Span {
 }
 
 export interface SegmentBegin {
-  /** Decoding time of its first frame. */
+  /** Decoding and presentation time of its first frame. */
   readonly startMs: number;
+  readonly presentationMs: number;
   /** Those of the frames until its end; at most one of a kind. */
   readonly tracks: readonly Track[];
   readonly isDiscontinuity: boolean;
@@ -149,7 +150,7 @@ export class Segmenter {
     if (track !== this.#active[track.kind]) {
       // A new decoder begins with a key frame; sound waits for the picture's.
       const cuts = isVideo ? isKey : this.#active.video === undefined || this.#isOver(dtsMs);
-      if (cuts) this.#cut(frame, false);
+      if (cuts) this.#cut(frame, !isVideo && this.#active.video !== undefined);
       else this.dropped += 1;
       return;
     }
@@ -186,7 +187,7 @@ export class Segmenter {
     this.#hasBegun = true;
     this.#isSeam = false;
     const tracks = [this.#active.video, this.#active.audio].filter((track) => track !== undefined);
-    this.#sink.onBegin({ startMs: frame.dtsMs, tracks, isDiscontinuity });
+    this.#sink.onBegin({ startMs: frame.dtsMs, presentationMs: frame.ptsMs, tracks, isDiscontinuity });
     this.#spans[frame.track.kind].add(frame);
     this.#sink.onFrame(frame);
   }

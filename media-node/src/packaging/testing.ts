@@ -7,20 +7,21 @@ import type { AudioTrack, VideoTrack } from '../media/track.ts';
 const SPS = Buffer.from('674d400deca0a8cf11360220000003002000000641e28532c0', 'hex');
 const PPS = Buffer.from('68ebe3cb20', 'hex');
 
-/** H.264, 4-byte lengths; another `id` for another track of the same configuration. */
+/** H.264, 4-byte lengths; another `id` has another configuration. */
 export function videoTrack(id = 1): VideoTrack {
   const avcC = Buffer.concat([
     Buffer.from([1, 0x4d, 0x40, 0x0d, 0xff, 0xe1, 0, SPS.length]),
     SPS,
-    Buffer.from([1, 0, PPS.length]),
+    Buffer.from([id === 1 ? 1 : 2, 0, PPS.length]),
     PPS,
+    ...(id === 1 ? [] : [Buffer.from([0, PPS.length + 1]), PPS, Buffer.from([id & 255])]),
   ]);
   return makeVideoTrack(id, 'h264', avcC);
 }
 
-/** AAC-LC of 48 kHz, stereo. */
+/** AAC-LC of 48 kHz, stereo; another `id` is mono. */
 export function audioTrack(id = 2): AudioTrack {
-  return makeAudioTrack(id, 'aac', Buffer.from('1190', 'hex'));
+  return makeAudioTrack(id, 'aac', Buffer.from(id === 2 ? '1190' : '1188', 'hex'));
 }
 
 export const VIDEO = videoTrack();

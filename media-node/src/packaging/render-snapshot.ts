@@ -1,0 +1,40 @@
+import type { PackagingSnapshot } from '#contract/packaging.ts';
+import type { SegmentList } from './segment-list.ts';
+import type { SegmentWriter } from './segment-writer.ts';
+import type { TrackFigures } from './track-figures.ts';
+
+/** What a snapshot is made of. */
+export interface SnapshotSources {
+  readonly list: SegmentList;
+  readonly figures: TrackFigures;
+  readonly writer: SegmentWriter;
+}
+
+/** The snapshot of now; `before` where there is nothing to list for a moment, because another format begins. */
+export function renderSnapshot(
+  { list, figures, writer }: SnapshotSources,
+  present: Pick<PackagingSnapshot, 'nodeId' | 'revision' | 'isEnded'>,
+  before: PackagingSnapshot | undefined,
+): PackagingSnapshot | undefined {
+  const open = present.isEnded ? undefined : writer.open();
+  if (list.length === 0 && open === undefined) {
+    if (!present.isEnded || before === undefined) return before;
+    const { open: _, nextPart: __, ...rest } = before;
+    return { ...rest, ...present };
+  }
+  const { partTargetMs } = writer;
+  const isOpenIndependent = [open?.media.video, open?.media.audio].every((media) => media?.isIndependent ?? true);
+  const nextPart = present.isEnded ? undefined : writer.nextParts();
+  return {
+    version: 1,
+    ...present,
+    targetDurationS: list.targetDurationS,
+    ...(partTargetMs !== undefined && { partTargetMs }),
+    isIndependent: list.isIndependent && isOpenIndependent,
+    discontinuitySequence: list.discontinuitySequence,
+    tracks: figures.tracks(),
+    segments: list.segments(),
+    ...(open !== undefined && { open }),
+    ...(nextPart !== undefined && { nextPart }),
+  };
+}
