@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { HttpError } from './http-error.ts';
 
 const MAX_URL_LENGTH = 4_096;
@@ -37,9 +38,14 @@ export function readRequest(raw: IncomingMessage): Omit<HttpRequest, 'params'> {
     query: new URLSearchParams(search),
     search,
     host: hostName(raw.headers.host ?? ''),
-    ip: (raw.socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
+    ip: ipOf(raw.socket),
     raw,
   };
+}
+
+/** The address of a connection's other end; empty when it is gone. */
+export function ipOf({ remoteAddress = '' }: Pick<Socket, 'remoteAddress'>): string {
+  return remoteAddress.replace(/^::ffff:/, '');
 }
 
 /** Reads a request's whole body. Rejects with HttpError 413 past `maxBytes`. */

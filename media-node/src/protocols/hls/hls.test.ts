@@ -83,12 +83,13 @@ interface Asked {
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly agent?: Agent;
+  readonly localAddress?: string;
   readonly signal?: AbortSignal;
 }
 
-function get(path: string, { method = 'GET', headers = {}, agent, signal }: Asked = {}): Promise<Got> {
+function get(path: string, { method = 'GET', headers = {}, ...rest }: Asked = {}): Promise<Got> {
   const { promise, resolve, reject } = Promise.withResolvers<Got>();
-  const asked = request({ port, host: '127.0.0.1', path, method, headers, agent, signal }, (response) => {
+  const asked = request({ port, host: '127.0.0.1', path, method, headers, ...rest }, (response) => {
     let body = '';
     response.on('data', (bytes: Buffer) => (body += bytes.toString()));
     response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
@@ -278,10 +279,14 @@ test('a viewer is counted until it asks no more, its bytes are known, and it can
   await get(`/live/${name}-4.ts`, { agent });
   const [visitor, ...others] = [...viewers.visitors()].filter(({ stream }) => stream.key.stream === name);
   assert.equal(others.length, 0);
-  assert.deepEqual(visitor?.bytesOut, playlist.body.length + `bytes of live/${name}-4.ts`.length);
   assert.equal(visitor?.session.protocol, 'hls');
+  const ofOne = `bytes of live/${name}-4.ts`.length;
+  const before = playlist.body.length + ofOne;
+  assert.equal(visitor?.bytesOut, before);
   await get(`/live/${name}-5.ts`);
-  assert.ok(visitor.stream.stats().bytesOut > visitor.bytesOut, "another connection's bytes are the stream's");
+  assert.equal(visitor?.bytesOut, before + ofOne, 'another connection from the same address');
+  await get(`/live/${name}-6.ts`, { localAddress: '127.0.0.9' });
+  assert.deepEqual([visitor?.bytesOut, visitor?.stream.stats().bytesOut], [before + ofOne, before + 2 * ofOne]);
   nowMs += 5_000;
   viewers.sweep();
   assert.equal(viewersOf(name), 1);

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
+import { ipOf } from '../../http/http-request.ts';
 import type { ViewerSessions, Visitor } from '../../packaging/viewer-sessions.ts';
 import type { Gate, SessionInfo, Viewing } from '../../stream/gate.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
@@ -40,7 +41,8 @@ const CLAIM_SHARE = 1 / 3;
  * `keepMs`; it passes the gate and attends its stream as others play it. A session that another node counts is only known.
  *
  * Segments have addresses that all viewers share, so their bytes are put down to the viewer that asked for a playlist on the
- * same connection; else to the stream, by any viewer of it; else to nobody ({@link sentToNobody}).
+ * same connection, else to the one of the same stream that came last from the same address. Behind a proxy these are not
+ * always the right one's. Where there is none they are the stream's, by any viewer of it, or nobody's ({@link sentToNobody}).
  */
 export class Viewers {
   /** Bytes of streams that no viewer here is known of. */
@@ -51,6 +53,8 @@ export class Viewers {
   /** Those that are counted here, by stream. */
   readonly #byStream = new Map<string, Set<Visit>>();
   readonly #bySocket = new WeakMap<Socket, Visit>();
+  /** By address and stream: the one that asked last. */
+  readonly #byAddress = new Map<string, Visit>();
   readonly #stopListening: () => void;
   #timer: NodeJS.Timeout | undefined;
 
@@ -75,7 +79,7 @@ export class Viewers {
     }
     const known = this.#visits.get(id);
     if (known !== undefined) {
-      this.#bySocket.set(request.raw.socket, known);
+      this.#remember(known, request.raw.socket);
       return known.again(keepMs);
     }
     const { maxVisits = 100_000 } = this.#options;
@@ -94,19 +98,32 @@ export class Viewers {
     };
     const visit = new Visit(session, key, this.#owner, keepMs);
     this.#visits.set(id, visit);
-    this.#bySocket.set(request.raw.socket, visit);
+    this.#remember(visit, request.raw.socket);
     this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
     return visit.begin();
   }
 
   /** Says that bytes of a stream were sent on a connection. */
   sent(socket: Socket, key: StreamKey, bytes: number): void {
-    const visit = this.#bySocket.get(socket);
-    if (visit?.sent(key, bytes) === true) return;
-    const visits = this.#byStream.size === 0 ? undefined : this.#byStream.get(streamKeyId(key));
-    const [any] = visits ?? [];
+    if (this.#bySocket.get(socket)?.sent(key, bytes) === true) return;
+    if (this.#byStream.size === 0) {
+      this.sentToNobody += bytes;
+      return;
+    }
+    const stream = streamKeyId(key);
+    const near = this.#byAddress.get(addressId(ipOf(socket), stream));
+    if (near?.sent(key, bytes) === true) {
+      this.#bySocket.set(socket, near);
+      return;
+    }
+    const [any] = this.#byStream.get(stream) ?? [];
     if (any === undefined) this.sentToNobody += bytes;
     else any.sentToOthers(bytes);
+  }
+
+  #remember(visit: Visit, socket: Socket): void {
+    this.#bySocket.set(socket, visit);
+    this.#byAddress.set(visit.addressId, visit);
   }
 
   /** Lets those go that have not asked for their time. */
@@ -145,6 +162,7 @@ export class Viewers {
     },
     left: (visit) => {
       if (this.#visits.get(visit.id) === visit) this.#visits.delete(visit.id);
+      if (this.#byAddress.get(visit.addressId) === visit) this.#byAddress.delete(visit.addressId);
     },
   };
 }
@@ -163,6 +181,7 @@ class Visit implements Visitor {
   readonly session: SessionInfo;
   readonly key: StreamKey;
   readonly startedAtMs: number;
+  readonly addressId: string;
   readonly #owner: VisitOwner;
   bytesOut = 0;
   lastMs: number;
@@ -180,6 +199,7 @@ class Visit implements Visitor {
   constructor(session: SessionInfo, key: StreamKey, owner: VisitOwner, keepMs: number) {
     this.session = session;
     this.key = key;
+    this.addressId = addressId(session.ip, streamKeyId(key));
     this.#owner = owner;
     this.keepMs = keepMs;
     this.startedAtMs = owner.now();
@@ -290,4 +310,8 @@ class Visit implements Visitor {
     this.#owner.sessions().end(this.id, CONTEXT_LIFE_MS);
     this.leave(reason);
   }
+}
+
+function addressId(ip: string, stream: string): string {
+  return `${ip} ${stream}`;
 }
