@@ -13,8 +13,10 @@ import type {
 
 /** Segments further from the end than so many target durations may be skipped (§4.4.3.8: at least six). */
 const SKIP_TARGETS = 6;
-/** Parts are listed for so many target durations from the end (§4.4.4.9). */
+/** Parts are listed for so many target durations from the end (§4.4.4.9), */
 const PART_TARGETS = 3;
+/** and of no more complete segments: with the open one that is three, which is how hls-parser reads the rule. */
+const SEGMENTS_WITH_PARTS = 2;
 /** How far players stay from the end, in target durations and in part targets (§4.4.3.8: at least three). */
 const HOLD_BACK_TARGETS = 3;
 const HOLD_BACK_PARTS = 3;
@@ -186,6 +188,8 @@ function serverControl(snapshot: PackagingSnapshot): string[] {
 function versionOf(snapshot: PackagingSnapshot, rendition: RenditionName): number {
   // Its delta updates have EXT-X-SKIP, and are of the same version.
   if (isLowLatency(snapshot)) return 9;
+  // §8 has no version for EXT-X-GAP, and hls-parser asks for the one in which it came.
+  if (snapshot.segments.some(({ isGap, media }) => isGap || media[rendition] === undefined)) return 8;
   return rendition === 'ts' ? 3 : 6;
 }
 
@@ -197,7 +201,8 @@ function skippable(snapshot: PackagingSnapshot, rendition: RenditionName): numbe
 
 function firstWithParts(snapshot: PackagingSnapshot, rendition: RenditionName): number {
   if (!isLowLatency(snapshot)) return Infinity;
-  return indexFromEnd(snapshot, rendition, snapshot.targetDurationS * PART_TARGETS * 1_000);
+  const byTime = indexFromEnd(snapshot, rendition, snapshot.targetDurationS * PART_TARGETS * 1_000);
+  return Math.max(byTime, snapshot.segments.length - SEGMENTS_WITH_PARTS);
 }
 
 /** The first segment that does not lie wholly further from the end than `ms`. */
