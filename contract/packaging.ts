@@ -39,6 +39,8 @@ export const PackagedMedia = PackagedFile.extend({
   /** Decoding time of its first sample on the stream's time line: what its container says (TS: a second more, modulo 2^33 of 90 kHz). */
   startMs: timeMs,
   durationMs: timeMs,
+  /** How much later than its decoding time the first sample is shown; left out where that is not at all. */
+  compositionMs: z.number().optional(),
   /** Of low latency alone; empty for segments that are too old to list them. */
   parts: z.array(PackagedPart).max(1_000),
   /** Begins with a key frame, or is audio. */

@@ -19,7 +19,7 @@ test('a manifest of two tracks: every element in its place', () => {
   assert.equal(
     text,
     `<?xml version="1.0" encoding="UTF-8"?>
-<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011" type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z" publishTime="2026-01-02T03:04:10.961Z" minimumUpdatePeriod="PT2S" minBufferTime="PT2S" timeShiftBufferDepth="PT5.961S" suggestedPresentationDelay="PT6S">
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011" type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z" publishTime="2026-01-02T03:04:10.961Z" minimumUpdatePeriod="PT2S" minBufferTime="PT2S" timeShiftBufferDepth="PT6S" suggestedPresentationDelay="PT6S">
 <Period id="7" start="PT1767323045S">
 <AdaptationSet id="0" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">
 <Representation id="video" bandwidth="2500000" codecs="avc1.64001f" width="1280" height="720" frameRate="25">
@@ -51,6 +51,7 @@ test('a discontinuity begins a Period, whose beginning stays when its first segm
     '<Period id="0" start="PT1767323045S">',
     '<Period id="1" start="PT1767323047S">',
   ]);
+  assert.match(render(snapshot), / timeShiftBufferDepth="PT8S"/);
   const later = { ...snapshot, segments: snapshot.segments.slice(2) };
   assert.deepEqual(periods(render(later)), ['<Period id="1" start="PT1767323047S">']);
   assert.deepEqual(offsets(render(later)), ['presentationTimeOffset="180000"', 'presentationTimeOffset="180000"']);
@@ -66,6 +67,26 @@ test('a run whose beginning is not told begins with what is listed', () => {
   const text = render({ ...snapshot, segments });
   assert.match(text, /<Period id="1" start="PT1767323047S">/);
   assert.match(text, /presentationTimeOffset="180000".*\n<SegmentTimeline><S t="180000" d="180000"\/>/);
+});
+
+test('a Period begins with its first picture, and sound of before is left out', () => {
+  const made = snapshotOf({ renditions: BOTH, durationsMs: [2_000, 2_000, 2_000] });
+  const segments = made.segments.map((segment) => {
+    const { video, audio } = segment.media;
+    return {
+      ...segment,
+      media: { video: { ...video!, compositionMs: 80 }, audio: { ...audio!, startMs: audio!.startMs + 20 } },
+    };
+  });
+  const text = render({ ...made, segments });
+  assert.match(text, /<Period id="0" start="PT1767323045S">/);
+  assert.match(text, /presentationTimeOffset="7200"[^>]*>\n<SegmentTimeline><S t="7200" d="180000" r="2"\/>/);
+  assert.match(
+    text,
+    /presentationTimeOffset="7200"[^>]*>\n<SegmentTimeline><S t="7200" d="174600"\/><S d="180000" r="1"\/>/,
+  );
+  const later = render({ ...made, segments: segments.slice(1) });
+  assert.match(later, /presentationTimeOffset="7200"[^>]*>\n<SegmentTimeline><S t="181800" d="180000" r="1"\/>/);
 });
 
 test('the end of a stream is told by its length, on the same time line', () => {

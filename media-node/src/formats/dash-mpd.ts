@@ -1,4 +1,4 @@
-import type { PackagedSegment, PackagedTrack, PackagingSnapshot } from '#contract/packaging.ts';
+import type { PackagedMedia, PackagedSegment, PackagedTrack, PackagingSnapshot } from '#contract/packaging.ts';
 import { address, folderOf } from './hls-playlist.ts';
 
 /*
@@ -50,9 +50,10 @@ export function manifest(snapshot: PackagingSnapshot, request: ManifestRequest):
   const periods = runs.map((run) => periodOf(run, snapshot, request)).join('');
   const first = runs[0]?.[0];
   const last = runs.at(-1)?.at(-1);
-  const beginMs = first === undefined ? 0 : wallClockOf(first);
-  const endMs = last === undefined ? 0 : wallClockOf(last) + durationOf(last);
+  const beginMs = first?.programDateTimeMs ?? 0;
+  const endMs = last === undefined ? 0 : last.programDateTimeMs + durationOf(last);
   const targetMs = targetDurationS * 1_000;
+  const delayMs = targetMs * DELAY_TARGETS;
   const attributes = [
     'xmlns="urn:mpeg:dash:schema:mpd:2011"',
     // Lists are none of the live profile's.
@@ -62,8 +63,9 @@ export function manifest(snapshot: PackagingSnapshot, request: ManifestRequest):
     `publishTime="${new Date(endMs).toISOString()}"`,
     isEnded ? `mediaPresentationDuration="${seconds(endMs)}"` : `minimumUpdatePeriod="${seconds(targetMs)}"`,
     `minBufferTime="${seconds(targetMs)}"`,
-    `timeShiftBufferDepth="${seconds(Math.max(0, endMs - beginMs))}"`,
-    `suggestedPresentationDelay="${seconds(targetMs * DELAY_TARGETS)}"`,
+    // Of a stream that just began as well: players would keep a delay that fits into less.
+    `timeShiftBufferDepth="${seconds(Math.max(delayMs, endMs - beginMs))}"`,
+    `suggestedPresentationDelay="${seconds(delayMs)}"`,
   ];
   return { head: `<?xml version="1.0" encoding="UTF-8"?>\n<MPD ${attributes.join(' ')}>\n`, periods };
 }
@@ -101,9 +103,11 @@ function runsOf({ segments }: PackagingSnapshot): PackagedSegment[][] {
 
 function periodOf(run: readonly PackagedSegment[], snapshot: PackagingSnapshot, request: ManifestRequest): string {
   const began = beginningOf(run[0]!);
+  // The Period begins with its first picture, not with that picture's decoding.
+  const shown = run.find((segment) => has(segment, 'video'))?.media.video?.compositionMs ?? 0;
   const sets = snapshot.tracks.map((track) => {
     const own = run.filter((segment) => has(segment, track.kind));
-    return own.length === 0 ? '' : adaptationSet(track, own, began.startMs, request);
+    return own.length === 0 ? '' : adaptationSet(track, own, began.startMs + shown, request);
   });
   return `<Period id="${began.seq}" start="${seconds(began.programDateTimeMs)}">\n${sets.join('')}</Period>\n`;
 }
@@ -111,12 +115,6 @@ function periodOf(run: readonly PackagedSegment[], snapshot: PackagingSnapshot, 
 /** Of its run; its own where that is not told. */
 function beginningOf({ run, seq, programDateTimeMs, media }: PackagedSegment): NonNullable<PackagedSegment['run']> {
   return run ?? { seq, programDateTimeMs, startMs: (media.video ?? media.audio)!.startMs };
-}
-
-/** Where a segment stands in the presentation. */
-function wallClockOf(segment: PackagedSegment): number {
-  const began = beginningOf(segment);
-  return began.programDateTimeMs + (segment.media.video ?? segment.media.audio)!.startMs - began.startMs;
 }
 
 function adaptationSet(
@@ -166,7 +164,7 @@ function segmentInformation(
   const files = segments.map((segment) => uri(segment.media[kind]!.file));
   const init = segments.find((segment) => segment.media[kind]!.init !== undefined)?.media[kind]!.init;
   const times = `timescale="${TIMESCALE}" presentationTimeOffset="${ticks(originMs)}"`;
-  const timeline = `<SegmentTimeline>${timelineOf(segments, kind)}</SegmentTimeline>`;
+  const timeline = `<SegmentTimeline>${timelineOf(segments, kind, ticks(originMs))}</SegmentTimeline>`;
   const pattern = numberPattern(segments, files);
   if (pattern !== undefined) {
     const initialization = init === undefined ? '' : ` initialization="${uri(init.file)}"`;
@@ -202,14 +200,16 @@ function numberPattern(segments: readonly PackagedSegment[], files: readonly str
 }
 
 /** S elements (§5.3.9.6): each with its time where it does not follow the one before, repeated ones counted. */
-function timelineOf(segments: readonly PackagedSegment[], kind: Kind): string {
+function timelineOf(segments: readonly PackagedSegment[], kind: Kind, origin: number): string {
   const elements: { readonly time: number | undefined; readonly duration: number; repeat: number }[] = [];
   let end: number | undefined;
   for (const [index, segment] of segments.entries()) {
-    const { startMs, durationMs } = segment.media[kind]!;
-    const endMs = startMs + durationMs;
-    const nextMs = segments[index + 1]?.media[kind]!.startMs ?? endMs;
-    const start = ticks(startMs);
+    const media = segment.media[kind]!;
+    const next = segments[index + 1]?.media[kind];
+    const endMs = shownAt(media) + media.durationMs;
+    const nextMs = next === undefined ? endMs : shownAt(next);
+    // Sound of before the first picture is not played: a player would wait at its beginning for the picture.
+    const start = Math.max(origin, ticks(shownAt(media)));
     const until = ticks(Math.abs(nextMs - endMs) < SEAMLESS_MS ? nextMs : endMs);
     const duration = Math.max(1, until - start);
     const previous = elements.at(-1);
@@ -222,6 +222,11 @@ function timelineOf(segments: readonly PackagedSegment[], kind: Kind): string {
       return `<S${time === undefined ? '' : ` t="${time}"`} d="${duration}"${repeat === 0 ? '' : ` r="${repeat}"`}/>`;
     })
     .join('');
+}
+
+/** In the media's time. */
+function shownAt({ startMs, compositionMs = 0 }: PackagedMedia): number {
+  return startMs + compositionMs;
 }
 
 /** Of the longest of what it has. */

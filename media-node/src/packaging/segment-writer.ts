@@ -149,7 +149,7 @@ export class SegmentWriter implements SegmentSink {
     for (const kind of KINDS) this.#cmaf[kind]?.rendition.setPartTarget(this.partTargetMs);
   }
 
-  onBegin({ startMs, presentationMs, tracks, isDiscontinuity }: SegmentBegin): void {
+  onBegin({ startMs, tracks, isDiscontinuity }: SegmentBegin): void {
     const { list, files, figures, now } = this.#options;
     const isSeam = isDiscontinuity || this.#isContinued;
     this.#isContinued = false;
@@ -158,7 +158,7 @@ export class SegmentWriter implements SegmentSink {
     if (this.#clockMs === undefined || isSeam) this.#clockMs = Math.max(wallMs, this.endMs) - startMs;
     const programDateTimeMs = startMs + this.#clockMs;
     const seq = this.#seq;
-    if (isSeam || this.#run === undefined) this.#run = { seq, programDateTimeMs, startMs: Math.max(0, presentationMs) };
+    if (isSeam || this.#run === undefined) this.#run = { seq, programDateTimeMs, startMs: Math.max(0, startMs) };
     const group = files.group();
     const parts: Open['parts'] = { video: undefined, audio: undefined };
     const isFirst = list.length === 0 && seq === this.#options.seq;
@@ -365,12 +365,13 @@ export class SegmentWriter implements SegmentSink {
       at += part.bytes;
     }
     if (!this.#settings.format.hasTs) figures.add(kind, bytes.length, span, list.targetDurationS);
-    const { startMs, durationMs, isIndependent } = span;
+    const { startMs, durationMs, compositionMs, isIndependent } = span;
     media[kind] = {
       file,
       bytes: bytes.length,
       startMs: Math.max(0, startMs),
       durationMs,
+      ...(compositionMs !== 0 && { compositionMs }),
       parts: parts?.media.parts ?? [],
       isIndependent,
       ...(cmaf.init !== undefined && { init: cmaf.init }),

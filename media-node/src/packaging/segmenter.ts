@@ -24,6 +24,8 @@ export interface Span {
   readonly startMs: number;
   /** Never rounds to more seconds than the target duration. */
   readonly durationMs: number;
+  /** How much later its first frame is shown. */
+  readonly compositionMs: number;
   /** Decoding time of the track's next frame, where it goes on with it. */
   readonly nextMs: number | undefined;
   readonly frames: number;
@@ -32,9 +34,8 @@ export interface Span {
 }
 
 export interface SegmentBegin {
-  /** Decoding and presentation time of its first frame. */
+  /** Decoding time of its first frame. */
   readonly startMs: number;
-  readonly presentationMs: number;
   /** Those of the frames until its end; at most one of a kind. */
   readonly tracks: readonly Track[];
   readonly isDiscontinuity: boolean;
@@ -187,7 +188,7 @@ export class Segmenter {
     this.#hasBegun = true;
     this.#isSeam = false;
     const tracks = [this.#active.video, this.#active.audio].filter((track) => track !== undefined);
-    this.#sink.onBegin({ startMs: frame.dtsMs, presentationMs: frame.ptsMs, tracks, isDiscontinuity });
+    this.#sink.onBegin({ startMs: frame.dtsMs, tracks, isDiscontinuity });
     this.#spans[frame.track.kind].add(frame);
     this.#sink.onFrame(frame);
   }
@@ -229,6 +230,7 @@ export class Segmenter {
       return {
         startMs: span.startMs,
         durationMs: Math.min(mostMs, (nextMs ?? span.endMs) - span.startMs),
+        compositionMs: span.compositionMs,
         nextMs,
         frames: span.frames,
         isIndependent: kind === 'audio' || span.beginsWithKey,

@@ -16,6 +16,8 @@ export class TrackSpan {
   /** Decoding time of its first and of its last frame; meaningless without frames. */
   startMs = 0;
   lastMs = 0;
+  /** How much later its first frame is shown. */
+  compositionMs = 0;
   /** Its first frame is a key frame. */
   beginsWithKey = false;
   /** How long its last frame is shown or heard, as far as is known before the next one comes. */
@@ -28,13 +30,14 @@ export class TrackSpan {
   }
 
   /** Adds a frame of the open segment. */
-  add({ track, dtsMs, isKey, data }: Frame): void {
+  add({ track, dtsMs, ptsMs, isKey, data }: Frame): void {
     if (track !== this.#track) {
       this.#track = track;
       this.#samples = track.kind === 'audio' ? frameSamplesOf(track) : undefined;
     }
     if (this.frames === 0) {
       this.startMs = dtsMs;
+      this.compositionMs = ptsMs - dtsMs;
       this.beginsWithKey = isKey;
     }
     const samples = this.#samples === undefined ? 0 : this.#samples.always || this.#samples.of(data);

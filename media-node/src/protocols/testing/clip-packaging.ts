@@ -73,13 +73,14 @@ export class ClipPackaging {
     const media: PackagedSegment['media'] = {};
     for (const kind of KINDS) {
       const samples = frames[kind];
-      const { track, dtsMs } = samples[0]!;
+      const { track, dtsMs, ptsMs } = samples[0]!;
       const writer = this.#writers[kind];
       const init = this.#put(`${kind}-init-${this.#run.seq}.mp4`, writer.init);
       const endDtsMs = kind === 'video' ? fromMs + SEGMENT_MS : undefined;
       const file = this.#put(`${kind}-${seq}.m4s`, writer.fragment({ track, samples, endDtsMs }));
       const durationMs = kind === 'video' ? SEGMENT_MS : (samples.length * SAMPLES_A_FRAME) / SAMPLES_A_MS;
-      media[kind] = { ...file, init, startMs: dtsMs, durationMs, parts: [], isIndependent: true };
+      const times = { startMs: dtsMs, durationMs, compositionMs: ptsMs - dtsMs };
+      media[kind] = { ...file, init, ...times, parts: [], isIndependent: true };
     }
     const isDiscontinuity = seams.includes(seq);
     const segment = { seq, programDateTimeMs, isDiscontinuity, run: this.#run, isGap: false, media };
