@@ -1,22 +1,28 @@
 import { totalmem } from 'node:os';
 import { constrainedMemory } from 'node:process';
+import type { DiskFolder } from './disk-folder.ts';
 
-/** A file's bytes, and how many groups name it. */
+/** A file, in memory, on disk or in both, and how many groups name it. */
 interface Entry {
-  bytes: Buffer;
+  bytes: Buffer | undefined;
+  isOnDisk: boolean;
   groups: number;
-  /** What it counts for: nothing where another file's bytes hold it. */
+  /** What it counts for of the memory: nothing where another file's bytes hold it. */
   weight: number;
 }
 
+/** `part`: in memory alone. `segment`: on disk instead, where there is one. `small`, and segments with parts: in both. */
+export type FileKind = 'part' | 'segment' | 'small';
+
 /** The files of one segment, kept and forgotten together; what several segments name is kept as long as one of them. */
 export interface FileGroup {
-  /** Adds a file. `weight`: what it takes of the memory; 0 where its bytes are part of another file's. */
-  add(file: string, bytes: Buffer, weight?: number): void;
-  /** Other bytes for a file of this group, of the same content. */
-  replace(file: string, bytes: Buffer, weight: number): void;
+  add(file: string, bytes: Buffer, kind: FileKind): void;
+  /** The part's bytes are now those of another file, which counts for them. */
+  lend(file: string, bytes: Buffer): void;
   /** Keeps a file of another group as well; a file that is not held stays so. */
   share(file: string): void;
+  /** A file of so many bytes that may lie on the disk from before. */
+  adopt(file: string, bytes: number): void;
   /** No playlist names it any more; it is kept until a time, in milliseconds by the store's clock. */
   unlist(untilMs: number): void;
   /** Idempotent. */
@@ -28,6 +34,7 @@ export interface FileStoreOptions {
   readonly maxBytes?: number;
   /** Bytes of one stream at most. Default: half of that. */
   readonly maxStreamBytes?: number;
+  readonly disk?: DiskFolder | undefined;
   readonly now?: () => number;
 }
 
@@ -36,19 +43,22 @@ export class FileStore {
   readonly maxBytes: number;
   readonly maxStreamBytes: number;
   readonly now: () => number;
+  readonly disk: DiskFolder | undefined;
   bytes = 0;
-  /** Groups that were forgotten before their time, or unlisted before theirs, because memory was full. */
+  /** Segments that were forgotten before their time because memory was full. */
   dropped = 0;
   readonly #streams = new Set<StreamFiles>();
 
   constructor(options: FileStoreOptions = {}) {
     this.maxBytes = options.maxBytes ?? Math.floor(0.4 * Math.min(constrainedMemory() || Infinity, totalmem()));
     this.maxStreamBytes = options.maxStreamBytes ?? Math.floor(this.maxBytes / 2);
+    this.disk = options.disk;
     this.now = options.now ?? Date.now;
   }
 
-  open(): StreamFiles {
-    const files = new StreamFiles(this, () => this.#streams.delete(files));
+  /** The files of a Vhost's stream. */
+  open(vhost: string): StreamFiles {
+    const files = new StreamFiles(this, vhost, () => this.#streams.delete(files));
     this.#streams.add(files);
     return files;
   }
@@ -76,15 +86,25 @@ interface Unlisted {
 /** The files of one stream. */
 export class StreamFiles {
   bytes = 0;
+  /** Files leave the disk when they are forgotten. */
+  cleanup = true;
   readonly #store: FileStore;
+  readonly #vhost: string;
   readonly #onClose: () => void;
   readonly #entries = new Map<string, Entry>();
   /** Oldest first. */
   #unlisted: Unlisted[] = [];
+  /** What is being written of this stream. */
+  #writes: Promise<unknown> = Promise.resolve();
 
-  constructor(store: FileStore, onClose: () => void) {
+  constructor(store: FileStore, vhost: string, onClose: () => void) {
     this.#store = store;
+    this.#vhost = vhost;
     this.#onClose = onClose;
+  }
+
+  get hasDisk(): boolean {
+    return this.#store.disk !== undefined;
   }
 
   /** Milliseconds, by the store's clock. */
@@ -97,40 +117,70 @@ export class StreamFiles {
     return this.#unlisted[0]?.sinceMs ?? Infinity;
   }
 
-  read(file: string): Buffer | undefined {
-    return this.#entries.get(file)?.bytes;
+  has(file: string): boolean {
+    return this.#entries.has(file);
+  }
+
+  read(file: string): Buffer | undefined | Promise<Buffer | undefined> {
+    const entry = this.#entries.get(file);
+    if (entry === undefined || entry.bytes !== undefined || !entry.isOnDisk) return entry?.bytes;
+    return this.#store.disk?.read(this.#vhost, file);
+  }
+
+  /** Writes what is no file of a segment, such as a playlist, where there is a disk: after the files that it names. */
+  writeBeside(file: string, text: string): void {
+    const { disk } = this.#store;
+    if (disk === undefined) return;
+    const before = this.#writes;
+    const write = async () => {
+      await before;
+      await disk.write(this.#vhost, file, Buffer.from(text));
+    };
+    this.#writes = write();
+  }
+
+  /** Removes such a file. */
+  removeBeside(file: string): void {
+    if (this.cleanup) void this.#store.disk?.remove(this.#vhost, file);
   }
 
   group(): FileGroup {
     let names: string[] | undefined = [];
     const group: FileGroup = {
-      add: (file, bytes, weight = bytes.length) => {
-        if (names === undefined) return;
-        const known = this.#entries.get(file);
-        if (known === undefined) {
-          this.#entries.set(file, { bytes, groups: 1, weight });
-          this.#count(weight);
-        } else {
-          this.#count(weight - known.weight);
-          known.bytes = bytes;
-          known.weight = weight;
-          if (names.includes(file)) return;
-          known.groups += 1;
-        }
+      add: (file, bytes, kind) => {
+        if (names === undefined || this.#entries.has(file)) return;
+        const entry = { bytes, isOnDisk: false, groups: 1, weight: bytes.length };
+        this.#entries.set(file, entry);
+        this.#count(bytes.length);
         names.push(file);
+        if (kind !== 'part') void this.#toDisk(file, entry, bytes, kind);
       },
-      replace: (file, bytes, weight) => {
-        const known = this.#entries.get(file);
-        if (known === undefined) return;
-        this.#count(weight - known.weight);
-        known.bytes = bytes;
-        known.weight = weight;
+      lend: (file, bytes) => {
+        const entry = this.#entries.get(file);
+        if (entry === undefined) return;
+        this.#count(-entry.weight);
+        entry.weight = 0;
+        entry.bytes = bytes;
       },
       share: (file) => {
-        const known = this.#entries.get(file);
-        if (known === undefined || names === undefined || names.includes(file)) return;
-        known.groups += 1;
+        const entry = this.#entries.get(file);
+        if (entry === undefined || names === undefined || names.includes(file)) return;
+        entry.groups += 1;
         names.push(file);
+      },
+      adopt: (file, bytes) => {
+        const look = async () => {
+          const isThere = await this.#store.disk?.has(this.#vhost, file, bytes);
+          if (isThere !== true || names === undefined) return;
+          const known = this.#entries.get(file);
+          if (known === undefined) {
+            this.#entries.set(file, { bytes: undefined, isOnDisk: true, groups: 1, weight: 0 });
+            names.push(file);
+          } else {
+            group.share(file);
+          }
+        };
+        if (this.#store.disk !== undefined) void look();
       },
       unlist: (untilMs) => {
         this.#unlisted.push({ group, sinceMs: this.#store.now(), untilMs });
@@ -172,12 +222,29 @@ export class StreamFiles {
     this.#store.dropped += 1;
   }
 
-  /** Forgets everything; idempotent. */
-  close(): void {
+  /** Forgets everything; `isRestart`: what is on the disk stays for the node's next life. Idempotent. */
+  close(isRestart = false): void {
+    for (const [file, { isOnDisk }] of this.#entries) if (isOnDisk && !isRestart) this.#unlink(file);
     this.#entries.clear();
     this.#unlisted = [];
     this.#count(-this.bytes);
     this.#onClose();
+  }
+
+  async #toDisk(file: string, entry: Entry, bytes: Buffer, kind: FileKind): Promise<void> {
+    if (this.#store.disk === undefined) return;
+    const writing = this.#store.disk.write(this.#vhost, file, bytes);
+    this.#writes = Promise.all([this.#writes, writing]);
+    if (!(await writing)) return;
+    entry.isOnDisk = true;
+    if (this.#entries.get(file) !== entry) {
+      // It was forgotten while it was being written.
+      this.#unlink(file);
+    } else if (kind === 'segment') {
+      this.#count(-entry.weight);
+      entry.weight = 0;
+      entry.bytes = undefined;
+    }
   }
 
   #release(file: string): void {
@@ -187,6 +254,11 @@ export class StreamFiles {
     if (entry.groups > 0) return;
     this.#entries.delete(file);
     this.#count(-entry.weight);
+    if (entry.isOnDisk) this.#unlink(file);
+  }
+
+  #unlink(file: string): void {
+    if (this.cleanup) void this.#store.disk?.remove(this.#vhost, file);
   }
 
   #count(bytes: number): void {

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import { isWholeFrame } from '../formats/fmp4-fragment.ts';
+import { mediaPlaylist } from '../formats/hls-playlist.ts';
 import { PathError } from '../lib/path-template.ts';
 import type { Frame } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
@@ -9,20 +10,17 @@ import type { Stream } from '../stream/stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import type { StreamObserver } from '../stream/stream-observer.ts';
 import type { FileStore, StreamFiles } from './file-store.ts';
-import { ledgerText, MAX_SEGMENTS_BYTES, parseLedgerState } from './ledger-state.ts';
+import { parseLedgerState } from './ledger-state.ts';
 import type { LedgerAnswer, PackagedStream, PackagingLedger } from './packaged-stream.ts';
 import type { PackagingFormat } from './packaging-format.ts';
 import { renderSnapshot } from './render-snapshot.ts';
-import { SegmentKeys } from './segment-keys.ts';
-import { SegmentList } from './segment-list.ts';
-import { SegmentWriter } from './segment-writer.ts';
 import type { WriterSettings } from './segment-writer.ts';
-import { Segmenter } from './segmenter.ts';
 import type { Beginning } from './take-over.ts';
 import { beginningOf } from './take-over.ts';
-import { TrackFigures } from './track-figures.ts';
 import type { VhostPaths } from './vhost-paths.ts';
 import { Waiters } from './waiters.ts';
+import { buildWorks, ledgerTextOf } from './works.ts';
+import type { Works } from './works.ts';
 
 /** How long the ledger is waited for; then it counts as away. */
 const LEDGER_MS = 3_000;
@@ -66,17 +64,6 @@ export interface PackagerCounts {
   takeOvers: number;
 }
 
-/** What works on the frames, once it is known which playlist goes on. */
-interface Works {
-  readonly list: SegmentList;
-  readonly figures: TrackFigures;
-  readonly writer: SegmentWriter;
-  readonly segmenter: Segmenter;
-  readonly keys: SegmentKeys;
-  /** Number of the last segment listed. */
-  lastSeq: number;
-}
-
 type Held = { readonly frame: Frame } | { readonly tracks: readonly Track[] } | 'seam';
 
 /** One stream on its way into segments. */
@@ -106,7 +93,8 @@ export class Packager implements PackagedStream, StreamObserver {
     this.key = options.key;
     this.#options = options;
     this.#settings = options.settings;
-    this.#files = options.store.open();
+    this.#files = options.store.open(options.key.vhost);
+    this.#files.cleanup = options.settings.hls.cleanup;
   }
 
   get mostDelayMs(): number {
@@ -133,7 +121,12 @@ export class Packager implements PackagedStream, StreamObserver {
     return this.#waiters.wait(mostMs, signal);
   }
 
-  read(file: string): Buffer | undefined {
+  /** Whether a file is kept, in memory or on disk. */
+  has(file: string): boolean {
+    return this.#files.has(file);
+  }
+
+  read(file: string): Buffer | undefined | Promise<Buffer | undefined> {
     return this.#files.read(file);
   }
 
@@ -173,6 +166,7 @@ export class Packager implements PackagedStream, StreamObserver {
     }
     const works = this.#works;
     if (works === undefined) return;
+    this.#files.cleanup = settings.hls.cleanup;
     works.list.windowMs = settings.hls.windowMs;
     works.writer.configure(writerSettings(settings));
     if (isOther) works.segmenter.restart(settings.format.fragmentMs);
@@ -200,8 +194,8 @@ export class Packager implements PackagedStream, StreamObserver {
     else this.#works?.segmenter.seam();
   }
 
-  /** Ends the packaging at once and forgets its files; idempotent. */
-  close(): void {
+  /** Ends the packaging at once and forgets its files; `isRestart`: not those on disk. Idempotent. */
+  close(isRestart = false): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#loads += 1;
@@ -209,7 +203,8 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#leave?.();
     this.#leave = undefined;
     this.#held = undefined;
-    this.#files.close();
+    if (!isRestart) this.#removePlaylist();
+    this.#files.close(isRestart);
     this.#waiters.wake();
     this.#options.onDisposed(this);
   }
@@ -285,39 +280,18 @@ export class Packager implements PackagedStream, StreamObserver {
   #build(beginning: Beginning): Works {
     const { secret, now, log } = this.#options;
     const { format, hls } = this.#settings;
-    const keys = new SegmentKeys(secret, this.key, beginning.salt);
-    const list = new SegmentList(this.#files, hls.windowMs);
-    list.targetDurationS = beginning.targetDurationS ?? list.targetDurationS;
-    list.discontinuitySequence = beginning.discontinuitySequence;
-    for (const { keySeq, ...segment } of beginning.segments) {
-      const group = segment.key === undefined || keySeq === undefined ? undefined : this.#files.group();
-      if (segment.key !== undefined && keySeq !== undefined) {
-        group?.share(segment.key.file);
-        group?.add(segment.key.file, keys.key(keySeq));
-      }
-      list.push(segment, group, keySeq);
-    }
-    const figures = new TrackFigures();
-    figures.restore(beginning.tracks);
-    const writer = new SegmentWriter({
+    return buildWorks(beginning, {
       stream: this.key,
       settings: writerSettings(this.#settings),
+      fragmentMs: format.fragmentMs,
+      windowMs: hls.windowMs,
       files: this.#files,
-      list,
-      figures,
-      keys,
-      seq: beginning.seq,
-      isContinued: beginning.isContinued,
-      partTargetMs: beginning.partTargetMs,
-      endMs: beginning.endMs,
+      secret,
       now,
       log: log.child({ ...this.key }),
       onPart: () => this.#touch(),
       onSegment: (isForced) => this.#onSegment(isForced),
     });
-    const { targetDurationS } = beginning;
-    const segmenter = new Segmenter(writer, { fragmentMs: format.fragmentMs, targetDurationS });
-    return { list, figures, writer, segmenter, keys, lastSeq: beginning.seq - 1 };
   }
 
   #onSegment(isForced: boolean): void {
@@ -329,31 +303,29 @@ export class Packager implements PackagedStream, StreamObserver {
     this.counts.droppedFrames = this.#pastDropped + works.segmenter.dropped;
     this.#save();
     this.#touch();
+    this.#writePlaylist();
+  }
+
+  /** Where there is a disk: for whoever serves the folder. Of MPEG-TS alone: others are several playlists. */
+  #writePlaylist(): void {
+    const { format, paths } = this.#settings;
+    if (!this.#files.hasDisk || !format.hasTs) return;
+    const { snapshot } = this;
+    if (snapshot === undefined) return;
+    const path = paths.playlist(this.key);
+    this.#files.writeBeside(path, mediaPlaylist(snapshot, { rendition: 'ts', path, isDelta: false }));
+  }
+
+  #removePlaylist(): void {
+    const { format, paths } = this.#settings;
+    if (this.#files.hasDisk && format.hasTs) this.#files.removeBeside(paths.playlist(this.key));
   }
 
   #save(): void {
     const works = this.#works;
     if (works === undefined || works.lastSeq < 0) return;
-    const { list, writer, figures, keys, lastSeq } = works;
     const { nodeId, now, ledger } = this.#options;
-    const { texts, discontinuitySequence } = list.texts(MAX_SEGMENTS_BYTES);
-    const { format } = writer.settings;
-    const state = ledgerText(
-      {
-        nodeId,
-        atMs: now(),
-        seq: lastSeq,
-        isLowLatency: format.partMs !== undefined,
-        format: format.id,
-        targetDurationS: list.targetDurationS,
-        ...(writer.partTargetMs !== undefined && { partTargetMs: writer.partTargetMs }),
-        discontinuitySequence,
-        salt: keys.salt,
-        endMs: writer.endMs,
-        tracks: figures.tracks(),
-      },
-      texts,
-    );
+    const state = ledgerTextOf(works, nodeId, now());
     ledger.save(this.key, state, KEEP_NUMBERS_MS);
   }
 
@@ -368,6 +340,7 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#isEnded = true;
     this.#options.log.info({ ...this.key, isTaken }, 'packaging ended');
     this.#touch();
+    this.#writePlaylist();
     this.#timer = setTimeout(() => this.close(), this.#settings.hls.disposeMs);
     this.#timer.unref();
   }

@@ -5,6 +5,8 @@ import type { SourceListener } from '../stream/stream-observer.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { streamKeyId } from '../stream/stream-key.ts';
 import type { FileStoreOptions } from './file-store.ts';
+import { DiskFolder, OPEN_ENDING } from './disk-folder.ts';
+import type { FolderSystem } from './disk-folder.ts';
 import { FileStore } from './file-store.ts';
 import type { PackagedStream, PackagedStreams, PackagingLedger } from './packaged-stream.ts';
 import type { PackagerSettings } from './packager.ts';
@@ -14,14 +16,16 @@ import { VhostPathTable } from './vhost-paths.ts';
 
 export interface PackagingsOptions {
   readonly nodeId: string;
-  readonly config: Pick<ConfigStore, 'vhosts' | 'subscribe'>;
+  readonly config: Pick<ConfigStore, 'config' | 'vhosts' | 'subscribe'>;
   readonly ledger: PackagingLedger;
   /** What the cluster's nodes alone know: keys of segments are derived from it. */
   readonly secret: Buffer;
   /** Segments are written below it; left out: they are in memory alone. */
   readonly folder?: string | undefined;
+  /** The file system of that folder; default the machine's. */
+  readonly system?: FolderSystem;
   /** Bounds of the memory. */
-  readonly memory?: Omit<FileStoreOptions, 'now'>;
+  readonly memory?: Pick<FileStoreOptions, 'maxBytes' | 'maxStreamBytes'>;
   readonly logger: Logger;
   /** Milliseconds since 1970; default Date.now. */
   readonly now?: () => number;
@@ -39,12 +43,20 @@ export interface PackagingsStats {
   readonly droppedFrames: number;
   /** Segments that left the memory before their time. */
   readonly droppedSegments: number;
+  /** Files that could not be written to disk. */
+  readonly diskErrors: number;
 }
+
+/** A while in which a stream may come back that this node packaged before it was started again. */
+const LEFTOVERS_MS = 600_000;
 
 /** The streams that this node packages: those of encoders that publish on it, where their Vhost says so. */
 export class Packagings implements PackagedStreams, SourceListener {
   readonly #options: PackagingsOptions;
   readonly #store: FileStore;
+  readonly #disk: DiskFolder | undefined;
+  readonly #startedMs: number;
+  #leftovers: NodeJS.Timeout | undefined;
   readonly #paths = new VhostPathTable();
   readonly #packagers = new Map<string, Packager>();
   /** Streams with an encoder here, packaged or not. */
@@ -56,7 +68,14 @@ export class Packagings implements PackagedStreams, SourceListener {
 
   constructor(options: PackagingsOptions) {
     this.#options = options;
-    this.#store = new FileStore({ ...options.memory, now: options.now ?? Date.now });
+    const { folder, system, memory, logger: log, now = Date.now } = options;
+    if (folder !== undefined) this.#disk = new DiskFolder({ folder, log, ...(system !== undefined && { system }) });
+    this.#store = new FileStore({ ...memory, now, disk: this.#disk });
+    this.#startedMs = now();
+    if (this.#disk !== undefined) {
+      this.#leftovers = setTimeout(() => void this.sweepLeftovers(), LEFTOVERS_MS);
+      this.#leftovers.unref();
+    }
     this.#unsubscribe = options.config.subscribe(() => this.#configure());
   }
 
@@ -83,8 +102,9 @@ export class Packagings implements PackagedStreams, SourceListener {
       listedSegments += listed;
       add(sums, counts);
     }
-    const { bytes, dropped } = this.#store;
-    return { packagings: this.#packagers.size, listedSegments, bytes, droppedSegments: dropped, ...sums };
+    const { bytes, dropped: droppedSegments } = this.#store;
+    const diskErrors = this.#disk?.errors ?? 0;
+    return { packagings: this.#packagers.size, listedSegments, bytes, droppedSegments, diskErrors, ...sums };
   }
 
   /** Ends every packaging; idempotent. */
@@ -93,7 +113,24 @@ export class Packagings implements PackagedStreams, SourceListener {
     this.#isClosed = true;
     this.#unsubscribe();
     this.#sources.clear();
-    for (const packager of this.#packagers.values()) packager.close();
+    clearTimeout(this.#leftovers);
+    for (const packager of this.#packagers.values()) packager.close(true);
+  }
+
+  /** Removes what a life of this node before left on the disk, and nobody went on with; once, a while after the start. */
+  async sweepLeftovers(): Promise<void> {
+    const disk = this.#disk;
+    if (disk === undefined) return;
+    for (const vhost of this.#options.config.config.vhosts) {
+      if (!vhost.hls.cleanup) continue;
+      const paths = this.#paths.of(vhost);
+      for await (const file of disk.olderThan(vhost.name, this.#startedMs)) {
+        const match = paths.match(file);
+        const isOpen = file.endsWith(OPEN_ENDING);
+        const packager = match && this.#packagers.get(streamKeyId({ ...match, vhost: vhost.name }));
+        if (isOpen || (match !== undefined && packager?.has(file) !== true)) await disk.remove(vhost.name, file);
+      }
+    }
   }
 
   #begin(stream: Stream, settings: PackagerSettings): void {

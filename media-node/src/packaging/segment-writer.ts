@@ -273,7 +273,7 @@ export class SegmentWriter implements SegmentSink {
           : new CmafRendition(track, (_, part) => this.#part(track.kind, part));
       if (this.partTargetMs !== undefined) rendition.setPartTarget(this.partTargetMs);
       const file = paths.init(stream, this.#values(open, track.kind));
-      open.group.add(file, rendition.init);
+      open.group.add(file, rendition.init, 'small');
       return { rendition, init: { file, bytes: rendition.init.length } };
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
@@ -308,7 +308,7 @@ export class SegmentWriter implements SegmentSink {
     parts.media.bytes += bytes.length;
     parts.media.durationMs += durationMs;
     parts.media.parts.push({ file, bytes: bytes.length, durationMs, isIndependent });
-    open.group.add(file, bytes);
+    open.group.add(file, bytes, 'part');
     this.#options.onPart();
   }
 
@@ -334,7 +334,7 @@ export class SegmentWriter implements SegmentSink {
     const key = format.isEncrypted ? this.#useKey(open) : undefined;
     const bytes = key === undefined ? plain : encrypt(plain, key.bytes, Buffer.from(key.iv, 'hex'));
     const file = paths.tsSegment(stream, this.#values(open, 'video', end.durationMs));
-    open.group.add(file, bytes);
+    open.group.add(file, bytes, 'segment');
     const isIndependent = video === 0 || end.video?.isIndependent === true;
     media.ts = {
       file,
@@ -357,11 +357,12 @@ export class SegmentWriter implements SegmentSink {
     const bytes = whole ?? (parts === undefined ? undefined : Buffer.concat(parts.bytes));
     if (bytes === undefined) return;
     const file = this.#settings.paths.fmp4Segment(stream, this.#values(open, kind, span.durationMs));
-    open.group.add(file, bytes);
+    // Its parts hold its bytes in memory anyway.
+    open.group.add(file, bytes, parts === undefined ? 'segment' : 'small');
     let at = 0;
     for (const part of parts?.media.parts ?? []) {
       // The parts' bytes are the segment's: not twice in memory.
-      open.group.replace(part.file, bytes.subarray(at, at + part.bytes), 0);
+      open.group.lend(part.file, bytes.subarray(at, at + part.bytes));
       at += part.bytes;
     }
     if (!this.#settings.format.hasTs) figures.add(kind, bytes.length, span, list.targetDurationS);
@@ -386,7 +387,7 @@ export class SegmentWriter implements SegmentSink {
     const { file } = this.#key;
     const bytes = keys.key(seq);
     open.group.share(file);
-    open.group.add(file, bytes);
+    open.group.add(file, bytes, 'small');
     return {
       seq,
       file,

@@ -1,0 +1,184 @@
+import * as fs from 'node:fs/promises';
+import { dirname, join, resolve, sep } from 'node:path';
+import type { Logger } from 'pino';
+
+/** The file system as far as segments need one; tests have one that is full. Rejects as Node's does. */
+export interface FolderSystem {
+  mkdir(path: string): Promise<void>;
+  /** The whole file; its folder exists. */
+  write(path: string, bytes: Buffer): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  read(path: string): Promise<Buffer>;
+  size(path: string): Promise<number>;
+  unlink(path: string): Promise<void>;
+  /** Fails where it is not empty. */
+  rmdir(path: string): Promise<void>;
+  /** Paths of the files below a folder, relative to it, with the time of their last change in milliseconds. */
+  files(path: string): AsyncIterable<{ readonly path: string; readonly changedMs: number }>;
+}
+
+export const NODE_FOLDER_SYSTEM: FolderSystem = {
+  mkdir: async (path) => void (await fs.mkdir(path, { recursive: true })),
+  write: (path, bytes) => fs.writeFile(path, bytes),
+  rename: (from, to) => fs.rename(from, to),
+  read: (path) => fs.readFile(path),
+  size: async (path) => (await fs.stat(path)).size,
+  unlink: (path) => fs.unlink(path),
+  rmdir: (path) => fs.rmdir(path),
+  async *files(path) {
+    for await (const entry of await fs.opendir(path, { recursive: true })) {
+      if (!entry.isFile()) continue;
+      const file = join(entry.parentPath, entry.name);
+      const changed = await fs.stat(file).catch(() => undefined);
+      if (changed !== undefined) yield { path: file.slice(path.length + 1), changedMs: changed.mtimeMs };
+    }
+  },
+};
+
+export interface DiskFolderOptions {
+  readonly folder: string;
+  readonly log: Logger;
+  readonly system?: FolderSystem;
+  /** Bytes that wait to be written at most; past it files stay in memory alone. Default 64 MiB. */
+  readonly maxWaitingBytes?: number;
+}
+
+/** Hidden beside its place until it is whole: no reader ever sees half a file. */
+export const OPEN_ENDING = '.writing';
+/** Files written at once. */
+const AT_ONCE = 4;
+
+interface Job {
+  readonly path: string;
+  bytes: Buffer;
+  readonly done: (isWritten: boolean) => void;
+}
+
+/**
+ * Segments, keys and playlists as files below a folder, each Vhost's in one of its own. A disk that is full, slow or gone
+ * stops nothing: what cannot be written stays in memory.
+ */
+export class DiskFolder {
+  readonly #options: DiskFolderOptions;
+  readonly #root: string;
+  readonly #system: FolderSystem;
+  readonly #jobs: Job[] = [];
+  #waitingBytes = 0;
+  #running = 0;
+  #numbers = 0;
+  #isFailing = false;
+  /** Files that could not be written. */
+  errors = 0;
+
+  constructor(options: DiskFolderOptions) {
+    this.#options = options;
+    this.#root = resolve(options.folder);
+    this.#system = options.system ?? NODE_FOLDER_SYSTEM;
+  }
+
+  /** Where a Vhost's file lies; undefined where that would be outside the folder. */
+  pathOf(vhost: string, file: string): string | undefined {
+    const root = join(this.#root, vhost);
+    const path = resolve(root, file);
+    const isInside = !vhost.includes('/') && vhost !== '..' && path.startsWith(root + sep) && !path.includes('\0');
+    return isInside && root.startsWith(this.#root + sep) ? path : undefined;
+  }
+
+  /** Writes a file whole or not at all; answers whether it is there now. Never rejects. */
+  write(vhost: string, file: string, bytes: Buffer): Promise<boolean> {
+    const path = this.pathOf(vhost, file);
+    const { maxWaitingBytes = 64 * 1024 * 1024 } = this.#options;
+    if (path === undefined || this.#waitingBytes + bytes.length > maxWaitingBytes) {
+      this.#failed(path === undefined ? 'the path leads outside the folder' : 'the disk is too slow');
+      return Promise.resolve(false);
+    }
+    this.#waitingBytes += bytes.length;
+    return new Promise((done) => {
+      this.#jobs.push({ path, bytes, done });
+      void this.#work();
+    });
+  }
+
+  /** Undefined where it is not there, or cannot be read. Never rejects. */
+  async read(vhost: string, file: string): Promise<Buffer | undefined> {
+    const path = this.pathOf(vhost, file);
+    if (path === undefined) return undefined;
+    try {
+      return await this.#system.read(path);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT') this.#failed(code ?? 'unknown');
+      return undefined;
+    }
+  }
+
+  /** Whether a file of that size is there. Never rejects. */
+  async has(vhost: string, file: string, bytes: number): Promise<boolean> {
+    const path = this.pathOf(vhost, file);
+    return path !== undefined && (await this.#system.size(path).catch(() => -1)) === bytes;
+  }
+
+  /** Removes a file, and folders that are empty then. Never rejects. */
+  async remove(vhost: string, file: string): Promise<void> {
+    const path = this.pathOf(vhost, file);
+    if (path === undefined) return;
+    try {
+      await this.#system.unlink(path);
+      for (let folder = dirname(path); folder.startsWith(this.#root + sep); folder = dirname(folder)) {
+        await this.#system.rmdir(folder);
+      }
+    } catch {
+      // It is gone already, or its folder has other files.
+    }
+  }
+
+  /** A Vhost's files that were changed last before a time. */
+  async *olderThan(vhost: string, beforeMs: number): AsyncIterable<string> {
+    try {
+      for await (const { path, changedMs } of this.#system.files(join(this.#root, vhost))) {
+        if (changedMs < beforeMs) yield path;
+      }
+    } catch {
+      // There is no such folder.
+    }
+  }
+
+  async #work(): Promise<void> {
+    if (this.#running >= AT_ONCE) return;
+    this.#running += 1;
+    for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
+      const isWritten = await this.#write(job);
+      this.#waitingBytes -= job.bytes.length;
+      job.done(isWritten);
+    }
+    this.#running -= 1;
+  }
+
+  async #write({ path, bytes }: Job): Promise<boolean> {
+    this.#numbers += 1;
+    const open = `${path}.${process.pid}-${this.#numbers}${OPEN_ENDING}`;
+    try {
+      await this.#system.mkdir(dirname(path));
+      await this.#system.write(open, bytes);
+      await this.#system.rename(open, path);
+    } catch (error) {
+      await this.#system.unlink(open).catch(() => undefined);
+      this.#failed((error as NodeJS.ErrnoException).code ?? 'unknown');
+      return false;
+    }
+    if (this.#isFailing) this.#options.log.info('segments are written to disk again');
+    this.#isFailing = false;
+    return true;
+  }
+
+  #failed(fault: string): void {
+    this.errors += 1;
+    if (this.#isFailing) return;
+    this.#isFailing = true;
+    const { folder } = this.#options;
+    this.#options.log.error(
+      { folder, fault },
+      'segments cannot be written to disk and stay in memory: free or mend the disk',
+    );
+  }
+}
