@@ -45,6 +45,22 @@ const dependencySurplus = new Set([
 ]);
 const ownSurplus = new Set(['testing', 'corpus', 'fixtures', 'testdata']);
 
+/** What is needed of packages that browsers load: one file each. Their other builds are 10 MB. */
+const BROWSER_FILES: Readonly<Record<string, string>> = { 'hls.js': 'hls.min.js', 'mpegts.js': 'mpegts.js' };
+
+function pruneBrowserPackages(modules: string): void {
+  for (const [name, file] of Object.entries(BROWSER_FILES)) {
+    const folder = join(modules, name);
+    if (!existsSync(join(folder, 'dist', file))) throw new Error(`assemble-image: ${name} has no dist/${file}`);
+    for (const each of readdirSync(folder)) {
+      if (!['dist', 'package.json', 'LICENSE'].includes(each)) rmSync(join(folder, each), { recursive: true });
+    }
+    for (const each of readdirSync(join(folder, 'dist'))) {
+      if (each !== file) rmSync(join(folder, 'dist', each), { recursive: true });
+    }
+  }
+}
+
 /** Removes tests, types, source maps and texts, then the folders left empty. */
 function prune(folder: string, isDependency: boolean): void {
   for (const name of readdirSync(folder)) {
@@ -130,6 +146,7 @@ if (app === undefined || rootfs === undefined) {
   console.error('usage: node assemble-image.ts APP ROOTFS');
   process.exit(2);
 }
+pruneBrowserPackages(join(app, 'node_modules'));
 prune(join(app, 'node_modules'), true);
 for (const own of ['contract', 'operator', 'media-node']) prune(join(app, own), false);
 rmSync(join(app, 'package-lock.json'));

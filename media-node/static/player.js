@@ -1,11 +1,16 @@
-/* The page's whole behaviour: plays one HTTP-FLV stream with mpegts.js, says what is going on, and never gives up. */
+/* The page's whole behaviour: plays one stream as HTTP-FLV or HLS, says what is going on, and never gives up. */
 
-const mpegts = globalThis.mpegts;
+import { openFlv } from './flv-engine.js';
+import { openHls } from './hls-engine.js';
+
+/** How a stream is asked for: the ending of its address, and who plays it. */
+const FORMATS = { flv: { ending: '.flv', open: openFlv }, hls: { ending: '.m3u8', open: openHls } };
 const byId = (id) => document.getElementById(id);
 const video = byId('video');
 const stage = byId('stage');
 const streamInput = byId('stream');
 const hostInput = byId('host');
+const formatInput = byId('format');
 
 const RTMP_PORT = Number(document.querySelector('meta[name=livecluster-rtmp-port]').content);
 /** How far the picture may fall behind what has arrived before it jumps to it, in seconds. */
@@ -15,7 +20,7 @@ const RETRY_LAST_MS = 5_000;
 
 /** The attempt on the screen; a later one makes every callback of an earlier one mean nothing. */
 let attempt = 0;
-let player;
+let engine;
 let retryTimer;
 let retryMs = RETRY_FIRST_MS;
 
@@ -39,7 +44,7 @@ function target() {
   const stream = streamInput.value
     .trim()
     .replace(/^\/+|\/+$/g, '')
-    .replace(/\.flv$/, '');
+    .replace(/\.(flv|m3u8)$/, '');
   if (!/^[^/?#]+(\/[^/?#]+)+(\?[^#]*)?$/.test(stream))
     throw new Error('Write the stream as app/stream, for example live/demo.');
   const host = hostInput.value.trim();
@@ -53,16 +58,16 @@ function target() {
   }
   const [path, query] = stream.split('?');
   const encoded = path.split('/').map(encodeURIComponent).join('/');
-  return { stream: path, url: `${base}/${encoded}.flv${query === undefined ? '' : `?${query}`}`, base };
+  const urlOf = (format) => `${base}/${encoded}${FORMATS[format].ending}${query === undefined ? '' : `?${query}`}`;
+  return { stream: path, url: urlOf(formatInput.value), urlOf, base };
 }
 
 function stop() {
   attempt += 1;
   clearTimeout(retryTimer);
-  if (player === undefined) return;
-  const old = player;
-  player = undefined;
-  old.destroy();
+  const old = engine;
+  engine = undefined;
+  old?.close();
 }
 
 function start() {
@@ -76,72 +81,45 @@ function start() {
     show('error', 'This address does not work', error.message, 'Wrong address');
     return;
   }
-  if (mpegts === undefined) {
-    show(
-      'error',
-      'The player did not load',
-      'The node has no /player/mpegts.js. Its image is incomplete.',
-      'Player missing',
-    );
-    return;
-  }
-  if (!mpegts.isSupported()) {
-    show(
-      'error',
-      'This browser cannot play live FLV',
-      'It lacks Media Source Extensions. Use the addresses below in another player.',
-      'Not supported',
-    );
-    return;
-  }
   const mine = attempt;
   const isMine = () => mine === attempt;
   show('connecting', 'Connecting', wanted.url, 'Connecting');
-  // The node answers at once, and sends nothing until somebody publishes.
+  // The node answers at once, or waits for somebody who publishes.
   const waiting = setTimeout(() => {
-    if (isMine() && stage.dataset.state === 'connecting') {
-      show(
-        'waiting',
-        'Waiting for the stream',
-        `Nobody publishes ${wanted.stream} yet. It begins here by itself.`,
-        'Waiting for stream',
-      );
-    }
+    if (isMine() && stage.dataset.state === 'connecting') showWaiting(wanted);
   }, 1_200);
-
-  const source = { type: 'flv', isLive: true, cors: true, url: wanted.url };
-  player = mpegts.createPlayer(source, {
-    enableStashBuffer: false,
-    lazyLoad: false,
-    liveSync: true,
-    liveSyncMaxLatency: 1.6,
-    liveSyncTargetLatency: 0.8,
-    liveSyncPlaybackRate: 1.1,
-    autoCleanupSourceBuffer: true,
-    autoCleanupMaxBackwardDuration: 30,
-    autoCleanupMinBackwardDuration: 10,
+  engine = FORMATS[formatInput.value].open(video, wanted.url, {
+    onMedia: (told) => isMine() && showMedia(told),
+    onSpeed: (kbps) => isMine() && showSpeed(kbps),
+    onEnd: () => {
+      clearTimeout(waiting);
+      if (isMine()) again('The stream ended', 'Waiting for it to come back.');
+    },
+    onMissing: () => {
+      clearTimeout(waiting);
+      if (!isMine()) return;
+      again('', '');
+      showWaiting(wanted);
+    },
+    onFailure: (failure) => {
+      clearTimeout(waiting);
+      if (!isMine()) return;
+      const { title, text, isFinal } = explain(failure, wanted);
+      if (isFinal) {
+        stop();
+        show('error', title, text, failure.pill ?? title);
+      } else {
+        again(title, text);
+      }
+    },
   });
-  player.attachMediaElement(video);
-  player.on(mpegts.Events.MEDIA_INFO, (info) => isMine() && showMedia(info));
-  player.on(mpegts.Events.STATISTICS_INFO, (info) => isMine() && showStatistics(info));
-  player.on(mpegts.Events.LOADING_COMPLETE, () => {
-    clearTimeout(waiting);
-    if (isMine()) again('The stream ended', 'Waiting for it to come back.');
-  });
-  player.on(mpegts.Events.ERROR, (type, detail, info) => {
-    clearTimeout(waiting);
-    if (!isMine()) return;
-    const { title, text, final } = explain(type, detail, info, wanted);
-    if (final) {
-      stop();
-      show('error', title, text);
-    } else {
-      again(title, text);
-    }
-  });
-  player.load();
   // Muted playback needs no click; a browser that refuses all the same gets its click from the pause button.
-  Promise.resolve(player.play()).catch(() => {});
+  if (isMine()) Promise.resolve(video.play()).catch(() => {});
+}
+
+function showWaiting({ stream }) {
+  const text = `Nobody publishes ${stream} yet. It begins here by itself.`;
+  show('waiting', 'Waiting for the stream', text, 'Waiting for stream');
 }
 
 /** Ends this attempt and begins the next in a while, longer each time until one plays. */
@@ -152,64 +130,45 @@ function again(title, text) {
   retryMs = Math.min(retryMs * 2, RETRY_LAST_MS);
 }
 
-/** What an error of mpegts.js means to who watches, and whether trying again is of use. */
-function explain(type, detail, info, wanted) {
-  const code = info?.code;
-  if (detail === mpegts.ErrorDetails.NETWORK_STATUS_CODE_INVALID) {
-    if (code === 404)
-      return {
-        title: 'Not found',
-        text: `The node has no place for ${wanted.stream}: no such virtual host, or it is off.`,
-        final: true,
-      };
-    if (code === 401 || code === 403)
-      return { title: 'Not allowed', text: `The node refuses to play ${wanted.stream}.`, final: true };
-    if (code === 503)
-      return { title: 'The node is busy', text: 'It drains or has as many connections as it may.', final: false };
-    return { title: `The node answered ${code}`, text: wanted.url, final: false };
+/** What a failure means to who watches, and whether trying again is of use: see the engines for its `kind`. */
+function explain({ kind, status, text = '', title = '' }, wanted) {
+  if (kind === 'unsupported') return { title, text, isFinal: true };
+  if (kind === 'broken') return { title: 'The picture broke', text, isFinal: false };
+  if (kind === 'unreachable') {
+    const { host } = new URL(wanted.url);
+    return { title: 'No connection', text: `${host} does not answer. Is the node running?`, isFinal: false };
   }
-  if (type === mpegts.ErrorTypes.NETWORK_ERROR) {
-    return {
-      title: 'No connection',
-      text: `${new URL(wanted.url).host} does not answer. Is the node running?`,
-      final: false,
-    };
+  if (status === 404) {
+    const reason = `The node has no place for ${wanted.stream}: no such virtual host, or it is off.`;
+    return { title: 'Not found', text: reason, isFinal: true };
   }
-  if (detail === mpegts.ErrorDetails.MEDIA_CODEC_UNSUPPORTED) {
-    return { title: 'This browser cannot decode the stream', text: String(info?.msg ?? ''), final: true };
-  }
-  return { title: 'The picture broke', text: String(info?.msg ?? detail), final: false };
+  if (status === 401 || status === 403)
+    return { title: 'Not allowed', text: `The node refuses to play ${wanted.stream}.`, isFinal: true };
+  if (status === 503)
+    return { title: 'The node is busy', text: 'It drains or has as many connections as it may.', isFinal: false };
+  return { title: `The node answered ${status}`, text: wanted.url, isFinal: false };
 }
 
-function showMedia(info) {
-  const { width, height, fps, videoCodec, audioCodec, audioSampleRate } = info;
+/** Each left out where it is not known. */
+function showMedia({ width = 0, height = 0, fps = 0, videoCodec, audio, audioCodec }) {
   const rate = fps > 0 && fps < 1_000 ? ` · ${Math.round(fps)} fps` : '';
   byId('picture').textContent = width > 0 ? `${width}×${height}${rate}` : 'none';
   byId('picture').title = videoCodec ?? '';
-  const sound = audioCodec ? `${audioCodec.startsWith('mp4a') ? 'AAC' : audioCodec}` : '';
-  byId('audio').textContent = sound === '' ? 'none' : `${sound} ${(audioSampleRate / 1_000).toFixed(1)} kHz`;
+  byId('audio').textContent = audio ?? 'none';
   byId('audio').title = audioCodec ?? '';
 }
 
-function showStatistics(info) {
+function showSpeed(kbps) {
   if (stage.dataset.state !== 'playing') return;
-  // KB/s, averaged by mpegts.js over its report interval.
-  const kbps = (info.speed ?? 0) * 8;
   byId('bitrate').textContent = kbps >= 1_000 ? `${(kbps / 1_000).toFixed(1)} Mb/s` : `${Math.round(kbps)} kb/s`;
-  byId('dropped').textContent = String(info.droppedFrames ?? 0);
-}
-
-/** Seconds of media that have arrived and are not on the screen yet. */
-function behind() {
-  const { buffered, currentTime } = video;
-  return buffered.length === 0 ? undefined : Math.max(0, buffered.end(buffered.length - 1) - currentTime);
 }
 
 setInterval(() => {
-  if (player === undefined || stage.dataset.state !== 'playing' || video.paused) return;
-  const seconds = behind();
+  if (engine === undefined || stage.dataset.state !== 'playing' || video.paused) return;
+  byId('dropped').textContent = String(video.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0);
+  const seconds = engine.behind();
   if (seconds === undefined) return;
-  if (seconds > JUMP_BEHIND_S) video.currentTime += seconds - 0.8;
+  if (seconds > JUMP_BEHIND_S && engine.mayJump) engine.toLive();
   byId('latency').textContent = `${seconds.toFixed(1)} s`;
   byId('pill-text').textContent = `Playing · ${seconds.toFixed(1)} s behind live`;
 }, 500);
@@ -233,8 +192,7 @@ byId('sound').addEventListener('click', () => {
 });
 byId('pause').addEventListener('click', () => {
   if (video.paused) {
-    const seconds = behind();
-    if (seconds !== undefined) video.currentTime += Math.max(0, seconds - 0.8);
+    engine?.toLive();
     video.play().catch(() => {});
   } else {
     video.pause();
@@ -251,6 +209,7 @@ byId('retry').addEventListener('click', start);
 byId('pick').addEventListener('submit', (event) => {
   event.preventDefault();
   const query = new URLSearchParams({ stream: streamInput.value.trim() });
+  if (formatInput.value !== 'flv') query.set('format', formatInput.value);
   if (hostInput.value.trim() !== '') query.set('host', hostInput.value.trim());
   // Slashes and colons may stand in a query as they are; the address stays readable.
   history.replaceState(null, '', `?${query.toString().replaceAll('%2F', '/').replaceAll('%3A', ':')}`);
@@ -277,7 +236,8 @@ function showAddresses() {
   byId('obs-key').textContent = key;
   byId('publish').textContent = `ffmpeg -re -i video.mp4 -c copy -f flv ${server}/${key}`;
   byId('play-rtmp').textContent = `ffplay ${server}/${key}`;
-  byId('play-flv').textContent = wanted.url;
+  byId('play-flv').textContent = wanted.urlOf('flv');
+  byId('play-hls').textContent = wanted.urlOf('hls');
 }
 
 for (const button of document.querySelectorAll('[data-copy]')) {
@@ -298,5 +258,7 @@ for (const button of document.querySelectorAll('[data-copy]')) {
 const query = new URLSearchParams(location.search);
 streamInput.value = query.get('stream') || streamInput.value;
 hostInput.value = query.get('host') || '';
+formatInput.value = Object.hasOwn(FORMATS, query.get('format')) ? query.get('format') : 'flv';
+formatInput.addEventListener('change', () => byId('pick').requestSubmit());
 showSound();
 start();

@@ -30,8 +30,16 @@ test('every file that the page names is served, and it names no other host', asy
     assert.equal(response.headers.get('x-content-type-options'), 'nosniff');
     assert.ok((await response.arrayBuffer()).byteLength > 100, path);
   }
-  const script = await (await fetch(`${url}/player/mpegts.js`)).text();
-  assert.match(script, /createPlayer/);
+  for (const [library, word] of [
+    ['mpegts', /createPlayer/],
+    ['hls', /lowLatencyMode/],
+  ] as const) {
+    assert.match(await (await fetch(`${url}/player/${library}.js`)).text(), word);
+  }
+  const script = await (await fetch(`${url}/player/player.js`)).text();
+  for (const [, module = ''] of script.matchAll(/ from '\.(\/[^']*)'/g)) {
+    assert.ok(PLAYER_PATHS.includes(`/player${module}`), module);
+  }
 });
 
 test('the page shows the port of its node', async (t) => {

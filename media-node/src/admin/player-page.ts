@@ -20,10 +20,16 @@ const FILES: Readonly<Record<string, { readonly contentType: string; readonly pl
   '/': { contentType: 'text/html; charset=utf-8', place: ownFile('index.html') },
   '/player/player.css': { contentType: 'text/css; charset=utf-8', place: ownFile('player.css') },
   '/player/player.js': { contentType: 'text/javascript; charset=utf-8', place: ownFile('player.js') },
+  '/player/flv-engine.js': { contentType: 'text/javascript; charset=utf-8', place: ownFile('flv-engine.js') },
+  '/player/hls-engine.js': { contentType: 'text/javascript; charset=utf-8', place: ownFile('hls-engine.js') },
   '/player/logo.svg': { contentType: 'image/svg+xml', place: ownFile('logo.svg') },
   '/player/mpegts.js': {
     contentType: 'text/javascript; charset=utf-8',
     place: () => require.resolve('mpegts.js/dist/mpegts.js'),
+  },
+  '/player/hls.js': {
+    contentType: 'text/javascript; charset=utf-8',
+    place: () => require.resolve('hls.js/dist/hls.min.js'),
   },
 };
 
@@ -31,15 +37,15 @@ const FILES: Readonly<Record<string, { readonly contentType: string; readonly pl
 export const PLAYER_PATHS: readonly string[] = Object.keys(FILES);
 
 /**
- * Scripts and styles only from the node itself, none inline; media through blob: (Media Source Extensions); connections
- * to any node, since the page can play from another one.
+ * Scripts and styles only from the node itself, none inline; media through blob: (Media Source Extensions), or from a node
+ * where the browser plays HLS by itself; connections to any node, since the page can play from another one.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
   "img-src 'self'",
-  'media-src blob:',
+  'media-src blob: http: https:',
   "connect-src 'self' http: https:",
   "base-uri 'none'",
   "form-action 'self'",
