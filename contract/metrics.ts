@@ -39,6 +39,13 @@ export const METRIC_LABELS = {
     'no-config', // a frame before its sequence header
     'data', // a data message other than onMetaData
   ],
+  /** Where a file of a packaged stream came from. */
+  source: [
+    'owner', // the node that packages the stream
+    'others', // nodes that had fetched it, when its owner lacked it
+    'parts', // put together from parts that were here
+    'nobody', // nowhere to be had
+  ],
   /** Class of an HTTP answer. */
   status: ['2xx', '3xx', '4xx', '5xx'],
   /** Of the event loop's delay, of players' queues, of streams' GOPs and skews; `1` is the longest. */
@@ -339,6 +346,36 @@ export const METRICS = {
     name: 'livecluster_packaging_takeovers_total',
     type: 'counter',
     help: "Playlists of other nodes, or of this one's life before, that this node went on with.",
+    labels: [],
+  },
+  packagedFollowed: {
+    name: 'livecluster_packaged_followed',
+    type: 'gauge',
+    help: 'Streams packaged by other nodes that this node follows for its viewers.',
+    labels: [],
+  },
+  packagedFetchedBytes: {
+    name: 'livecluster_packaged_fetched_bytes',
+    type: 'gauge',
+    help: 'Memory that files of streams packaged by other nodes take.',
+    labels: [],
+  },
+  packagedFetched: {
+    name: 'livecluster_packaged_fetched_files_total',
+    type: 'counter',
+    help: 'Files of streams packaged by other nodes, by where they came from; each once, however many viewers ask for it.',
+    labels: ['source'],
+  },
+  packagedPolls: {
+    name: 'livecluster_packaged_polls_total',
+    type: 'counter',
+    help: 'Requests for the playlists of streams packaged by other nodes; one at a time for each stream.',
+    labels: [],
+  },
+  sharedFailures: {
+    name: 'livecluster_shared_failures_total',
+    type: 'counter',
+    help: 'Writes of playlist states, and claims of viewers without a connection, that the shared store did not take.',
     labels: [],
   },
   autoWindow: {

@@ -1,3 +1,4 @@
+import type { MetricSample } from './admin/node-metrics.ts';
 import type { NodeInfo } from './cluster/directory.ts';
 import { ClusterPackagings } from './cluster/cluster-packagings.ts';
 import { EdgeGate } from './cluster/edge-gate.ts';
@@ -48,6 +49,17 @@ export interface ClusterStats {
   readonly packaged: { readonly followed: number; readonly bytes: number } & Readonly<RelayCounts>;
   readonly directoryUp: boolean;
   readonly directory: Readonly<Record<'claims' | 'fences' | 'heals' | 'malformed', number>>;
+}
+
+/** What metrics tell of packaged streams of other nodes. */
+export function* packagedSamples({ packaged }: ClusterStats): Iterable<MetricSample> {
+  yield { metric: 'packagedFollowed', value: packaged.followed };
+  yield { metric: 'packagedFetchedBytes', value: packaged.bytes };
+  yield { metric: 'packagedPolls', value: packaged.polls };
+  yield { metric: 'packagedFetched', labels: { source: 'owner' }, value: packaged.fetched };
+  yield { metric: 'packagedFetched', labels: { source: 'others' }, value: packaged.fetchedElsewhere };
+  yield { metric: 'packagedFetched', labels: { source: 'parts' }, value: packaged.assembled };
+  yield { metric: 'packagedFetched', labels: { source: 'nobody' }, value: packaged.failed };
 }
 
 /** The parts of the node that the cluster's meet. */

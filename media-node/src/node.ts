@@ -17,7 +17,7 @@ import { SystemFigures } from './admin/system-figures.ts';
 import { Traffic } from './admin/traffic.ts';
 import type { Directory, NodeInfo } from './cluster/directory.ts';
 import type { SharedState } from './cluster/shared-state.ts';
-import { enterCluster } from './cluster-side.ts';
+import { enterCluster, packagedSamples } from './cluster-side.ts';
 import type { ClusterSide } from './cluster-side.ts';
 import { ConfigStore } from './config/config-store.ts';
 import { chain } from './http/chain.ts';
@@ -503,6 +503,8 @@ class WiredNode implements MediaNode {
     yield { metric: 'directoryHeals', value: side.directory.heals };
     yield { metric: 'directoryMalformed', value: side.directory.malformed };
     yield { metric: 'directoryUp', value: side.directoryUp ? 1 : 0 };
+    yield* packagedSamples(side);
+    if (this.#shared !== undefined) yield { metric: 'sharedFailures', value: this.#shared.failures };
   }
 }
 

@@ -1,3 +1,5 @@
+import { totalmem } from 'node:os';
+import { constrainedMemory } from 'node:process';
 import type { Logger } from 'pino';
 import type { ConfigStore } from '../config/config-store.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
@@ -25,9 +27,9 @@ export interface RemotePackagingsOptions {
   readonly logger: Logger;
   /** Streams followed at most. Default 1,000. */
   readonly maxStreams?: number;
-  /** Bytes in memory at most, of all streams. Default 256 MiB. */
+  /** Bytes in memory at most, of all streams. Default: 30 % of the memory that the process may have. */
   readonly maxBytes?: number;
-  /** The same of one stream. Default 128 MiB. */
+  /** The same of one stream. Default: half of that. */
   readonly maxStreamBytes?: number;
   /** How long a file stays in memory after it was listed last. Default 60 s. */
   readonly keepMs?: number;
@@ -40,7 +42,6 @@ export interface RemotePackagingsOptions {
   readonly now?: () => number;
 }
 
-const MIB = 1024 * 1024;
 /** Names that nobody publishes remembered at most. */
 const MAX_NONE = 1_000;
 /** Other nodes asked for a file, and questions to them at once. */
@@ -68,13 +69,9 @@ export class RemotePackagings implements PackagedStreams {
 
   constructor(options: RemotePackagingsOptions) {
     const { nodeId, directory, finder, config, peer, now = Date.now } = options;
-    const {
-      maxBytes = 256 * MIB,
-      maxStreamBytes = 128 * MIB,
-      keepMs = 60_000,
-      waitMs = 3_000,
-      endMs = 3_000,
-    } = options;
+    const memory = Math.min(constrainedMemory() || Infinity, totalmem());
+    const { maxBytes = Math.floor(0.3 * memory), keepMs = 60_000, waitMs = 3_000, endMs = 3_000 } = options;
+    const { maxStreamBytes = Math.floor(maxBytes / 2) } = options;
     this.#options = options;
     this.#now = now;
     this.#cache = new RelayCache({ maxBytes, maxStreamBytes, keepMs, now });

@@ -27,6 +27,11 @@ export class SharedState {
     this.sessions = new SharedSessions(store, options.nodeId);
   }
 
+  /** Calls to the store that failed, since the start. */
+  get failures(): number {
+    return this.ledger.counts.failed + this.sessions.counts.failed;
+  }
+
   /** Begins to connect, and goes on trying; resolves when the store answers, or after a while without. Called once. */
   async start(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();

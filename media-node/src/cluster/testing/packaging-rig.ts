@@ -38,6 +38,7 @@ export interface RigNode {
 export class PackagingRig {
   readonly backend = new MemoryDirectoryBackend();
   readonly #nodes: RigNode[] = [];
+  readonly #closers: (() => Promise<void>)[] = [];
   readonly #living = new Set<RigNode>();
   readonly #create: (options: LeasedDirectoryOptions) => LeasedDirectory;
 
@@ -60,6 +61,7 @@ export class PackagingRig {
       logger,
     });
     const adminPort = await admin.listen({ host: '127.0.0.1', port: 0 });
+    this.#closers.push(() => admin.close());
     const info = nodeInfo({ nodeId, role, host: '127.0.0.1', adminPort, ordinal: this.#nodes.length });
     const directory = this.#create({ node: info, logger, ...QUICK });
     await directory.start();
@@ -112,8 +114,9 @@ export class PackagingRig {
   async settled(): Promise<void> {
     await until('every node knows the others', () =>
       [...this.#living].every(({ directory }) => {
-        const known = [...directory.knownNodes('origin'), ...directory.knownNodes('edge')].map(({ nodeId }) => nodeId);
-        return [...this.#living].every(({ nodeId }) => known.includes(nodeId));
+        const known = [...directory.knownNodes('origin'), ...directory.knownNodes('edge')];
+        const ids = new Set(known.map(({ nodeId }) => nodeId));
+        return [...this.#living].every(({ nodeId }) => ids.has(nodeId));
       }),
     );
   }
@@ -123,5 +126,7 @@ export class PackagingRig {
       await node.crash();
       await node.directory.close('test over');
     }
+    // Also of a node that was not made whole.
+    for (const close of this.#closers.splice(0)) await close();
   }
 }
