@@ -141,7 +141,14 @@ export class StreamFiles {
 
   /** Removes such a file. */
   removeBeside(file: string): void {
-    if (this.cleanup) void this.#store.disk?.remove(this.#vhost, file);
+    const { disk } = this.#store;
+    if (disk === undefined || !this.cleanup) return;
+    const before = this.#writes;
+    const remove = async () => {
+      await before;
+      await disk.remove(this.#vhost, file);
+    };
+    this.#writes = remove();
   }
 
   group(): FileGroup {

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { pino } from 'pino';
+import { DEFAULT_VHOST } from '#contract/names.ts';
+import type { FolderSystem } from './disk-folder.ts';
+import { DiskFolder, NODE_FOLDER_SYSTEM } from './disk-folder.ts';
+import { MemoryLedger } from './memory-ledger.ts';
+import { configOf, EPOCH_MS, TestNode } from './testing-node.ts';
+import { streamOf } from './testing.ts';
+
+async function emptyFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'segments-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Waits for a condition, looking again and again. */
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const endMs = Date.now() + 20_000;
+  while (!(await holds())) {
+    assert.ok(Date.now() < endMs, `waited for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const filesBelow = async (folder: string) =>
+  (await readdir(folder, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .toSorted();
+
+test('segments, keys and the playlist lie in the folder, are read from there, and leave it with the window', async (t) => {
+  const folder = await emptyFolder(t);
+  const keys = { enabled: true, fragmentsPerKey: 5, keyFile: '[app]/[stream]-[seq].key', keyUrl: '' };
+  const node = new TestNode({ hls: { keys } }, { folder });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 9 }));
+  const playlist = join(folder, DEFAULT_VHOST, 'live/stream01.m3u8');
+  await until('the playlist', async () => (await readFile(playlist, 'utf8').catch(() => '')).includes('stream01-3.ts'));
+  assert.deepEqual(await filesBelow(join(folder, DEFAULT_VHOST)), [
+    'live/stream01-0.key',
+    'live/stream01-0.ts',
+    'live/stream01-1.ts',
+    'live/stream01-2.ts',
+    'live/stream01-3.ts',
+    'live/stream01.m3u8',
+  ]);
+  await until('memory to be free', () => node.packagings.stats().bytes === 16);
+  for (const { media } of node.snapshot.segments) {
+    assert.equal((await node.read(media.ts?.file ?? '')).length, media.ts?.bytes);
+  }
+  assert.match(await readFile(playlist, 'utf8'), /#EXT-X-KEY:METHOD=AES-128,URI="stream01-0.key"/);
+  node.feed(streamOf({ startMs: 9_000, seconds: 40 }));
+  await until('old files to be gone', async () => !(await filesBelow(folder)).some((file) => file.endsWith('-0.ts')));
+  node.config.swap(configOf({ hls: { enabled: false } }));
+  await until('the rest to be gone', async () => (await filesBelow(folder)).length === 0);
+});
+
+test('without cleanup files stay', async (t) => {
+  const folder = await emptyFolder(t);
+  const node = new TestNode({ hls: { cleanup: false } }, { folder });
+  await node.publish();
+  node.feed(streamOf({ seconds: 41 }));
+  const playlist = join(folder, DEFAULT_VHOST, 'live/stream01.m3u8');
+  await until('the playlist', async () =>
+    (await readFile(playlist, 'utf8').catch(() => '')).includes('stream01-19.ts'),
+  );
+  node.close();
+  assert.equal((await filesBelow(folder)).length, 21);
+});
+
+test('a node that was started again serves what it left, and removes what nobody went on with', async (t) => {
+  const folder = await emptyFolder(t);
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode({}, { folder, ledger });
+  await first.publish();
+  first.feed(streamOf({ seconds: 9 }));
+  const playlist = join(folder, DEFAULT_VHOST, 'live/stream01.m3u8');
+  await until('the playlist', async () => (await readFile(playlist, 'utf8').catch(() => '')).includes('stream01-3.ts'));
+  first.close();
+  const left = join(folder, DEFAULT_VHOST, 'live/gone-1.ts');
+  await writeFile(left, 'x');
+  for (const file of await filesBelow(folder)) await utimes(join(folder, file), 1, 1);
+  const second = new TestNode({}, { folder, ledger });
+  t.after(() => second.close());
+  await second.publish();
+  const [old] = second.snapshot.segments;
+  await until('the old segments', async () => (await second.packaged.read(old?.media.ts?.file ?? '')) !== undefined);
+  assert.equal((await second.read(old?.media.ts?.file ?? '')).length, old?.media.ts?.bytes);
+  await second.packagings.sweepLeftovers();
+  const files = await filesBelow(folder);
+  assert.ok(!files.includes(`${DEFAULT_VHOST}/live/gone-1.ts`));
+  assert.ok(files.includes(`${DEFAULT_VHOST}/live/stream01-0.ts`));
+});
+
+test('a disk that is full stops nothing, and is used again when it has room', async (t) => {
+  const folder = await emptyFolder(t);
+  let isFull = true;
+  const system: FolderSystem = {
+    ...NODE_FOLDER_SYSTEM,
+    write: (path, bytes) =>
+      isFull
+        ? Promise.reject(Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }))
+        : NODE_FOLDER_SYSTEM.write(path, bytes),
+  };
+  const node = new TestNode({}, { folder, system });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 9 }));
+  await until('the failures', () => node.packagings.stats().diskErrors >= 4);
+  for (const { media } of node.snapshot.segments) {
+    assert.equal((await node.read(media.ts?.file ?? '')).length, media.ts?.bytes);
+  }
+  const told = node.logs.filter(({ msg }) => String(msg).includes('cannot be written to disk'));
+  assert.equal(told.length, 1, 'it is said once');
+  assert.deepEqual(await filesBelow(folder), []);
+  isFull = false;
+  node.feed(streamOf({ startMs: 9_000, seconds: 4 }));
+  await until('files again', async () => (await filesBelow(folder)).some((file) => file.endsWith('stream01-5.ts')));
+});
+
+test('no name leads out of the folder', async (t) => {
+  const folder = await emptyFolder(t);
+  const disk = new DiskFolder({ folder, log: pino({ level: 'silent' }) });
+  for (const [vhost, file] of [
+    ['v', '../x.ts'],
+    ['v', 'a/../../x.ts'],
+    ['v', '/etc/x.ts'],
+    ['v', 'a\0.ts'],
+    ['..', 'x.ts'],
+    ['../w', 'x.ts'],
+    ['', '../x.ts'],
+    ['v', ''],
+  ] as const) {
+    assert.equal(disk.pathOf(vhost, file), undefined, `${vhost} ${file}`);
+    assert.equal(await disk.write(vhost, file, Buffer.from('x')), false);
+    assert.equal(await disk.read(vhost, file), undefined);
+    await disk.remove(vhost, file);
+  }
+  assert.deepEqual(await readdir(folder), []);
+  assert.equal(await disk.write('v', 'a/b.ts', Buffer.from('x')), true);
+  assert.equal((await disk.read('v', 'a/b.ts'))?.toString(), 'x');
+  await disk.remove('v', 'a/b.ts');
+  assert.deepEqual(await readdir(folder), [], 'empty folders go too');
+});
+
+test('what waits to be written is bounded', async (t) => {
+  const folder = await emptyFolder(t);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const system: FolderSystem = { ...NODE_FOLDER_SYSTEM, mkdir: () => promise };
+  const disk = new DiskFolder({ folder, log: pino({ level: 'silent' }), system, maxWaitingBytes: 1_000 });
+  const writes = Array.from({ length: 5 }, (_, n) => disk.write('v', `${n}.ts`, Buffer.alloc(300)));
+  assert.deepEqual(await Promise.all(writes.slice(3)), [false, false]);
+  assert.equal(disk.errors, 2);
+  resolve();
+  await Promise.all(writes);
+});
