@@ -336,6 +336,12 @@ export const METRICS = {
     help: 'Segments that left the memory before their time, because it was full.',
     labels: [],
   },
+  packagedDiskErrors: {
+    name: 'livecluster_packaged_disk_errors_total',
+    type: 'counter',
+    help: 'Files of segments that could not be written to disk and stayed in memory alone.',
+    labels: [],
+  },
   packagedFramesDropped: {
     name: 'livecluster_packaged_frames_dropped_total',
     type: 'counter',

@@ -487,6 +487,7 @@ class WiredNode implements MediaNode {
     yield { metric: 'packagedBytes', value: packaging.bytes };
     yield { metric: 'packagedForcedCuts', value: packaging.forcedCuts };
     yield { metric: 'packagedDropped', value: packaging.droppedSegments };
+    yield { metric: 'packagedDiskErrors', value: packaging.diskErrors };
     yield { metric: 'packagedFramesDropped', value: packaging.droppedFrames };
     yield { metric: 'packagingTakeovers', value: packaging.takeOvers };
     yield { metric: 'autoWindow', value: this.#streams.autoWindowMs / 1_000 };
