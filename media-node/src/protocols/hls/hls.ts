@@ -4,12 +4,14 @@ import { RENDITIONS } from '#contract/packaging.ts';
 import { hlsRenditions, multivariantPlaylist } from '../../formats/hls-multivariant.ts';
 import { isLowLatency, renditionReport } from '../../formats/hls-playlist.ts';
 import { setCors } from '../../http/cors.ts';
+import { Departure } from '../../http/departure.ts';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
 import type { PackagedStream, PackagedStreams } from '../../packaging/packaged-stream.ts';
+import type { StreamKey } from '../../stream/stream-key.ts';
 import type { Located, PackagedLocator } from '../packaged/locator.ts';
 import { httpRefusal } from '../packaged/refusal.ts';
-import type { ViewerContexts } from '../packaged/viewer-context.ts';
+import type { ContextAnswer, ViewerContexts } from '../packaged/viewer-context.ts';
 import type { Viewers } from '../packaged/viewers.ts';
 import { PlaylistCache } from './playlist-cache.ts';
 import type { Directives } from './reload.ts';
@@ -67,12 +69,11 @@ export class Hls {
   }
 
   async #answer(request: HttpRequest, response: ServerResponse, located: Located): Promise<void> {
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
+    const departure = new Departure(response);
     try {
       const { vhost, key } = located;
       const token = vhost.hls.ctx ? request.query.get('hls_ctx') : null;
-      const context = token === null ? undefined : this.#options.contexts.read(token, key);
+      const context = token === null ? undefined : this.#read(token, key);
       if (context?.kind === 'forged') {
         throw new HttpError(403, 'this hls_ctx is none of this stream: ask for the playlist without it to get another');
       }
@@ -86,7 +87,7 @@ export class Hls {
       }
       const isMedia = vhost.hls.ctx ? context !== undefined : request.query.has('hls_track');
       const directives = readDirectives(request.query);
-      const { stream, snapshot } = await this.#begun(located, gone.signal);
+      const { stream, snapshot } = await this.#begun(located, departure);
       const renditions = hlsRenditions(snapshot, vhost.hls.container);
       if (!isMedia) {
         this.#sendMultivariant(request, response, located, snapshot, renditions);
@@ -95,18 +96,24 @@ export class Hls {
       const rendition = renditionOf(request, renditions);
       if (context !== undefined && request.method !== 'HEAD') {
         const keepMs = Math.max(MIN_KEEP_MS, snapshot.targetDurationS * KEEP_TARGETS * 1_000);
-        await this.#options.viewers.enter({ id: context.id, protocol: 'hls', key, request, keepMs });
+        await this.#options.viewers.enter({ id: context.id, token, protocol: 'hls', key, request, keepMs });
       }
-      const reached = await this.#reach(stream, snapshot, rendition, directives, gone.signal);
-      if (response.destroyed) return;
+      const reached = await this.#reach(stream, snapshot, rendition, directives, departure);
+      if (departure.isOver) return;
       this.#sendMedia(request, response, located, { snapshot: reached, rendition, renditions, directives });
     } catch (error) {
-      if (!response.destroyed) throw httpRefusal(error);
+      if (!departure.isOver) throw httpRefusal(error);
     }
   }
 
+  /** What a context says; that of a viewer who is known here needs no proof, and lasts as long as the viewer stays. */
+  #read(token: string, key: StreamKey): ContextAnswer {
+    const id = this.#options.viewers.idOf(token, key);
+    return id === undefined ? this.#options.contexts.read(token, key) : { kind: 'valid', id };
+  }
+
   /** The stream, once there is something to play. Rejects with HttpError 404. */
-  async #begun({ key, vhost }: Located, signal: AbortSignal): Promise<Begun> {
+  async #begun({ key, vhost }: Located, departure: Departure): Promise<Begun> {
     const stream = await this.#options.streams.find(key);
     if (stream === undefined) {
       throw new HttpError(404, `nobody publishes ${key.app}/${key.stream}: ask again when it has begun`);
@@ -119,12 +126,12 @@ export class Hls {
       if (snapshot !== undefined && hlsRenditions(snapshot, vhost.hls.container).length > 0) {
         if (leftMs <= 0 || hasAllTracks(snapshot, vhost.hls.container)) return { stream, snapshot };
       }
-      if (leftMs <= 0 || signal.aborted) {
+      if (leftMs <= 0 || departure.isOver) {
         throw new HttpError(404, `${key.app}/${key.stream} has begun, but has no segment yet: ask again`, {
           retryAfterS: 1,
         });
       }
-      await stream.changed(snapshot, leftMs, signal);
+      await stream.changed(snapshot, leftMs, departure.signal);
     }
   }
 
@@ -134,7 +141,7 @@ export class Hls {
     first: PackagingSnapshot,
     rendition: RenditionName,
     directives: Directives,
-    signal: AbortSignal,
+    departure: Departure,
   ): Promise<PackagingSnapshot> {
     const endMs = this.#now() + first.targetDurationS * BLOCK_TARGETS * 1_000;
     for (let snapshot = first; ; snapshot = stream.snapshot ?? snapshot) {
@@ -144,12 +151,12 @@ export class Hls {
         throw new HttpError(400, '_HLS_msn and _HLS_part ask for more than the next segments: read the playlist again');
       }
       const leftMs = endMs - this.#now();
-      if (leftMs <= 0 || signal.aborted) {
+      if (leftMs <= 0 || departure.isOver) {
         throw new HttpError(503, `nothing new came in ${BLOCK_TARGETS} target durations: ask again`, {
           retryAfterS: 1,
         });
       }
-      await stream.changed(snapshot, leftMs, signal);
+      await stream.changed(snapshot, leftMs, departure.signal);
     }
   }
 

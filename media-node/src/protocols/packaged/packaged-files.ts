@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import { setCors } from '../../http/cors.ts';
+import { Departure } from '../../http/departure.ts';
 import type { FileKind } from '../../http/file-answer.ts';
 import { answerFile } from '../../http/file-answer.ts';
 import { HttpError } from '../../http/http-error.ts';
@@ -86,19 +87,18 @@ export class PackagedFiles {
     reading: Promise<Buffer | undefined> | undefined,
   ): Promise<true> {
     const { path, kind } = located;
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
+    const departure = new Departure(response);
     const startMs = performance.now();
     try {
       let bytes = await reading;
       while (bytes === undefined) {
         const { snapshot } = stream;
         const waitMs = startMs + patienceMs(snapshot, kind, path) - performance.now();
-        if (waitMs <= 0 || gone.signal.aborted) break;
-        await stream.changed(snapshot, waitMs, gone.signal);
+        if (waitMs <= 0 || departure.isOver) break;
+        await stream.changed(snapshot, waitMs, departure.signal);
         if (!isHinted(stream.snapshot, path)) bytes = await stream.read(path);
       }
-      if (response.destroyed || response.closed) return true;
+      if (departure.isOver) return true;
       if (bytes !== undefined) return this.#send(request, response, located, stream, bytes);
     } catch (error) {
       throw httpRefusal(error);

@@ -24,6 +24,8 @@ export interface ViewersOptions {
 /** A viewer asks for a playlist or manifest. */
 export interface VisitRequest {
   readonly id: string;
+  /** The context that says so, for `idOf`; left out, it is read anew each time. */
+  readonly token?: string | null;
   readonly protocol: 'hls' | 'dash';
   readonly key: StreamKey;
   readonly request: HttpRequest;
@@ -50,6 +52,7 @@ export class Viewers {
   readonly #options: ViewersOptions;
   readonly #now: () => number;
   readonly #visits = new Map<string, Visit>();
+  readonly #byToken = new Map<string, Visit>();
   /** Those that are counted here, by stream. */
   readonly #byStream = new Map<string, Set<Visit>>();
   readonly #bySocket = new WeakMap<Socket, Visit>();
@@ -69,11 +72,17 @@ export class Viewers {
     for (const visits of this.#byStream.values()) yield* visits;
   }
 
+  /** Whose context this is, of those that are here: it was proved when they came. */
+  idOf(token: string, key: StreamKey): string | undefined {
+    const visit = this.#byToken.get(token);
+    return visit?.isOf(key) === true ? visit.id : undefined;
+  }
+
   /**
    * Counts a viewer that asks. Synchronous for one that is known. Throws and rejects with HttpError: 403 where the session was
    * ended, 503 at a limit, whatever the gate says.
    */
-  enter({ id, protocol, key, request, keepMs }: VisitRequest): void | Promise<void> {
+  enter({ id, token, protocol, key, request, keepMs }: VisitRequest): void | Promise<void> {
     if (this.#options.sessions.isEnded(id)) {
       throw new HttpError(403, 'this session was ended: ask for the playlist without hls_ctx to begin another one');
     }
@@ -96,8 +105,9 @@ export class Viewers {
       pageUrl: request.raw.headers.referer ?? '',
       param: request.search,
     };
-    const visit = new Visit(session, key, this.#owner, keepMs);
+    const visit = new Visit(session, key, this.#owner, keepMs, token ?? undefined);
     this.#visits.set(id, visit);
+    if (visit.token !== undefined) this.#byToken.set(visit.token, visit);
     this.#remember(visit, request.raw.socket);
     this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
     return visit.begin();
@@ -162,6 +172,7 @@ export class Viewers {
     },
     left: (visit) => {
       if (this.#visits.get(visit.id) === visit) this.#visits.delete(visit.id);
+      if (visit.token !== undefined && this.#byToken.get(visit.token) === visit) this.#byToken.delete(visit.token);
       if (this.#byAddress.get(visit.addressId) === visit) this.#byAddress.delete(visit.addressId);
     },
   };
@@ -182,6 +193,7 @@ class Visit implements Visitor {
   readonly key: StreamKey;
   readonly startedAtMs: number;
   readonly addressId: string;
+  readonly token: string | undefined;
   readonly #owner: VisitOwner;
   bytesOut = 0;
   lastMs: number;
@@ -196,10 +208,11 @@ class Visit implements Visitor {
   #viewing: Viewing | undefined;
   #attendance: Attendance | undefined;
 
-  constructor(session: SessionInfo, key: StreamKey, owner: VisitOwner, keepMs: number) {
+  constructor(session: SessionInfo, key: StreamKey, owner: VisitOwner, keepMs: number, token?: string) {
     this.session = session;
     this.key = key;
     this.addressId = addressId(session.ip, streamKeyId(key));
+    this.token = token;
     this.#owner = owner;
     this.keepMs = keepMs;
     this.startedAtMs = owner.now();
@@ -214,6 +227,10 @@ class Visit implements Visitor {
   get stream(): Viewing['stream'] {
     if (this.#viewing === undefined) throw new Error('a viewer that is not counted here was listed');
     return this.#viewing.stream;
+  }
+
+  isOf({ stream, app, vhost }: StreamKey): boolean {
+    return this.key.stream === stream && this.key.app === app && this.key.vhost === vhost;
   }
 
   /** The first request: resolves when the viewer may have its playlist. Rejects with HttpError. */
@@ -248,9 +265,7 @@ class Visit implements Visitor {
 
   /** False where the bytes are not of its stream, or it is not counted here. */
   sent(key: StreamKey, bytes: number): boolean {
-    if (this.#attendance === undefined) return false;
-    const { stream, app, vhost } = this.key;
-    if (key.stream !== stream || key.app !== app || key.vhost !== vhost) return false;
+    if (this.#attendance === undefined || !this.isOf(key)) return false;
     this.bytesOut += bytes;
     this.#attendance.sent(bytes);
     return true;
