@@ -374,7 +374,7 @@ class WiredNode implements MediaNode {
     this.endSessions(reason);
     this.#unsubscribe();
     this.#limits.close();
-    this.#packaging.close();
+    await this.#packaging.close();
     await Promise.all([this.#side?.close(reason), this.#recording.close()]);
     // Last words of packaging and viewers are told.
     await this.#shared?.close();

@@ -11,8 +11,8 @@ export interface PackagingSide {
   readonly own: Packagings;
   /** Wherever they are packaged: what HLS and DASH are rendered from. */
   readonly streams: PackagedStreams;
-  /** Ends everything; idempotent. */
-  close(): void;
+  /** Ends everything; resolves when the disk has what was made for it. Idempotent. */
+  close(): Promise<void>;
 }
 
 /** The parts of the node that packaging meets. */

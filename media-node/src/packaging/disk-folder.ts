@@ -48,6 +48,9 @@ export const OPEN_ENDING = '.writing';
 /** Files written at once. */
 const AT_ONCE = 4;
 
+/** How long a node that closes waits for its disk. */
+const MOST_IDLE_MS = 5_000;
+
 interface Job {
   readonly path: string;
   bytes: Buffer;
@@ -66,6 +69,7 @@ export class DiskFolder {
   #waitingBytes = 0;
   #running = 0;
   #numbers = 0;
+  readonly #pending = new Set<Promise<unknown>>();
   #isFailing = false;
   /** Files that could not be written. */
   errors = 0;
@@ -93,10 +97,25 @@ export class DiskFolder {
       return Promise.resolve(false);
     }
     this.#waitingBytes += bytes.length;
-    return new Promise((done) => {
-      this.#jobs.push({ path, bytes, done });
-      void this.#work();
-    });
+    const { promise, resolve: done } = Promise.withResolvers<boolean>();
+    this.#jobs.push({ path, bytes, done });
+    void this.#work();
+    return this.#track(promise);
+  }
+
+  /** Resolves when nothing waits to be written or removed any more, or after a while: a disk may hang. Never rejects. */
+  async idle(): Promise<void> {
+    const { promise: isOver, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, MOST_IDLE_MS);
+    const done = async () => {
+      do {
+        await Promise.all(this.#pending);
+        // What comes after another file is asked for a moment later.
+        await new Promise((next) => setImmediate(next));
+      } while (this.#pending.size > 0);
+    };
+    await Promise.race([done(), isOver]);
+    clearTimeout(timer);
   }
 
   /** Undefined where it is not there, or cannot be read. Never rejects. */
@@ -119,9 +138,12 @@ export class DiskFolder {
   }
 
   /** Removes a file, and folders that are empty then. Never rejects. */
-  async remove(vhost: string, file: string): Promise<void> {
+  remove(vhost: string, file: string): Promise<void> {
     const path = this.pathOf(vhost, file);
-    if (path === undefined) return;
+    return path === undefined ? Promise.resolve() : this.#track(this.#remove(path));
+  }
+
+  async #remove(path: string): Promise<void> {
     try {
       await this.#system.unlink(path);
       for (let folder = dirname(path); folder.startsWith(this.#root + sep); folder = dirname(folder)) {
@@ -141,6 +163,12 @@ export class DiskFolder {
     } catch {
       // There is no such folder.
     }
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    const tracked = work.finally(() => this.#pending.delete(tracked));
+    this.#pending.add(tracked);
+    return tracked;
   }
 
   async #work(): Promise<void> {

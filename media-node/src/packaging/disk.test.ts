@@ -12,9 +12,13 @@ import { MemoryLedger } from './memory-ledger.ts';
 import { configOf, EPOCH_MS, TestNode } from './testing-node.ts';
 import { streamOf } from './testing.ts';
 
-async function emptyFolder(t: TestContext): Promise<string> {
+/** `nodes`: those that use it, closed before it goes. */
+async function emptyFolder(t: TestContext, nodes: TestNode[] = []): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'segments-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.after(async () => {
+    for (const node of nodes) await node.close();
+    await rm(folder, { recursive: true, force: true });
+  });
   return folder;
 }
 
@@ -27,17 +31,22 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
   }
 }
 
-const filesBelow = async (folder: string) =>
-  (await readdir(folder, { recursive: true, withFileTypes: true }))
+/** A folder that goes while it is being read is looked at again. */
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => undefined);
+  if (entries === undefined) return filesBelow(folder);
+  return entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .toSorted();
+}
 
 test('segments, keys and the playlist lie in the folder, are read from there, and leave it with the window', async (t) => {
-  const folder = await emptyFolder(t);
+  const nodes: TestNode[] = [];
+  const folder = await emptyFolder(t, nodes);
   const keys = { enabled: true, fragmentsPerKey: 5, keyFile: '[app]/[stream]-[seq].key', keyUrl: '' };
   const node = new TestNode({ hls: { keys } }, { folder });
-  t.after(() => node.close());
+  nodes.push(node);
   await node.publish();
   node.feed(streamOf({ seconds: 9 }));
   const playlist = join(folder, DEFAULT_VHOST, 'live/stream01.m3u8');
@@ -62,7 +71,8 @@ test('segments, keys and the playlist lie in the folder, are read from there, an
 });
 
 test('without cleanup files stay', async (t) => {
-  const folder = await emptyFolder(t);
+  const nodes: TestNode[] = [];
+  const folder = await emptyFolder(t, nodes);
   const node = new TestNode({ hls: { cleanup: false } }, { folder });
   await node.publish();
   node.feed(streamOf({ seconds: 41 }));
@@ -70,24 +80,25 @@ test('without cleanup files stay', async (t) => {
   await until('the playlist', async () =>
     (await readFile(playlist, 'utf8').catch(() => '')).includes('stream01-19.ts'),
   );
-  node.close();
+  await node.close();
   assert.equal((await filesBelow(folder)).length, 21);
 });
 
 test('a node that was started again serves what it left, and removes what nobody went on with', async (t) => {
-  const folder = await emptyFolder(t);
+  const nodes: TestNode[] = [];
+  const folder = await emptyFolder(t, nodes);
   const ledger = new MemoryLedger(() => EPOCH_MS);
   const first = new TestNode({}, { folder, ledger });
   await first.publish();
   first.feed(streamOf({ seconds: 9 }));
   const playlist = join(folder, DEFAULT_VHOST, 'live/stream01.m3u8');
   await until('the playlist', async () => (await readFile(playlist, 'utf8').catch(() => '')).includes('stream01-3.ts'));
-  first.close();
+  await first.close();
   const left = join(folder, DEFAULT_VHOST, 'live/gone-1.ts');
   await writeFile(left, 'x');
   for (const file of await filesBelow(folder)) await utimes(join(folder, file), 1, 1);
   const second = new TestNode({}, { folder, ledger });
-  t.after(() => second.close());
+  nodes.push(second);
   await second.publish();
   const [old] = second.snapshot.segments;
   await until('the old segments', async () => (await second.packaged.read(old?.media.ts?.file ?? '')) !== undefined);
@@ -99,7 +110,8 @@ test('a node that was started again serves what it left, and removes what nobody
 });
 
 test('a disk that is full stops nothing, and is used again when it has room', async (t) => {
-  const folder = await emptyFolder(t);
+  const nodes: TestNode[] = [];
+  const folder = await emptyFolder(t, nodes);
   let isFull = true;
   const system: FolderSystem = {
     ...NODE_FOLDER_SYSTEM,
@@ -109,7 +121,7 @@ test('a disk that is full stops nothing, and is used again when it has room', as
         : NODE_FOLDER_SYSTEM.write(path, bytes),
   };
   const node = new TestNode({}, { folder, system });
-  t.after(() => node.close());
+  nodes.push(node);
   await node.publish();
   node.feed(streamOf({ seconds: 9 }));
   await until('the failures', () => node.packagings.stats().diskErrors >= 4);

@@ -130,7 +130,7 @@ describe('ffprobe reads without a complaint', () => {
       const first = alone.find(({ codec_type: type }) => type === 'video');
       assert.ok(first?.flags.startsWith('K'), 'it begins with a key frame');
     }
-    node.close();
+    await node.close();
   });
 
   test('CMAF tracks: an initialization section and its segments', async () => {
@@ -142,7 +142,7 @@ describe('ffprobe reads without a complaint', () => {
       const gaps = read.slice(2).filter(({ dts }, index) => dts !== read[index + 1]!.dts + read[index + 1]!.duration);
       assert.equal(gaps.length, 0, `${kind} has no gaps`);
     }
-    node.close();
+    await node.close();
   });
 
   test('parts of low latency, which are what their segment is', async () => {
@@ -171,6 +171,6 @@ describe('ffprobe reads without a complaint', () => {
         snapshot,
       );
     }
-    node.close();
+    await node.close();
   });
 });

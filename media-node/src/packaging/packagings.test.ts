@@ -393,7 +393,7 @@ test('whoever waits is woken by a change, by time, by the end and by a signal', 
   assert.deepEqual(woken, ['time', 'signal', 'change']);
   await packaged.changed(snapshot, 10_000);
   const last = packaged.changed(packaged.snapshot, 10_000);
-  node.close();
+  void node.close();
   await last;
   await packaged.changed(packaged.snapshot, 10_000);
 });

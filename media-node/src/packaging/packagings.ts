@@ -107,8 +107,13 @@ export class Packagings implements PackagedStreams, SourceListener {
     return { packagings: this.#packagers.size, listedSegments, bytes, droppedSegments, diskErrors, ...sums };
   }
 
-  /** Ends every packaging; idempotent. */
-  close(): void {
+  /** Ends every packaging; resolves when the disk has what was made for it. Idempotent. */
+  async close(): Promise<void> {
+    this.#end();
+    await this.#disk?.idle();
+  }
+
+  #end(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#unsubscribe();

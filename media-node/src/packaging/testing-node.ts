@@ -124,8 +124,9 @@ export class TestNode {
     return bytes;
   }
 
-  close(): void {
-    this.packagings.close();
+  close(): Promise<void> {
+    const closed = this.packagings.close();
     this.registry.close('test');
+    return closed;
   }
 }
