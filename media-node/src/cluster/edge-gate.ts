@@ -90,6 +90,8 @@ export class EdgeGate implements Gate, PeerAnswers {
     if (vhost.cluster.edgePublish === 'Deny') {
       throw new GateError('denied', 'the vhost allows publishing to origins only (cluster.edgePublish)');
     }
+    // The end of a publisher may wait in its socket, not read yet.
+    await this.#private.get(key)?.settle();
     const slot = this.#publications.enter(key, vhost.publish.takeover, onRevoked);
     let handOver: HandOver | undefined;
     let letGo: (() => void) | undefined;

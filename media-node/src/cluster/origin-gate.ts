@@ -72,6 +72,8 @@ export class OriginGate implements Gate, PeerAnswers {
 
   async publish(key: StreamKey, session: SessionInfo, onRevoked: (reason: string) => void): Promise<Publication> {
     const vhost = this.#admit(key, session);
+    // The end of a publisher may wait in its socket, not read yet.
+    await this.#options.registry.get(key)?.settle();
     const slot = this.#publications.enter(key, vhost.publish.takeover, onRevoked);
     let epoch: number | undefined;
     let holding = slot.inherited;

@@ -98,11 +98,11 @@ function utilizationMeter(): () => number {
 
 /**
  * Milliseconds to the next of the instants that lie `windowMs` apart; `phase`, 0 to 1, tells where in the window they are.
- * Whoever has the same phase and window flushes at the same instant, whenever its bytes came; at an instant it is a whole
- * window to the next one.
+ * Whoever has the same phase and window flushes at the same instant, whenever its bytes came. An instant less than a
+ * millisecond away counts as reached, for timers run out that much early: it is a whole window to the next one.
  */
 export function msToFlush(nowMs: number, windowMs: number, phase: number): number {
   const sinceMs = (nowMs - phase * windowMs) % windowMs;
   const restMs = sinceMs < 0 ? -sinceMs : windowMs - sinceMs;
-  return restMs > 0 ? restMs : windowMs;
+  return restMs >= 1 ? restMs : restMs + windowMs;
 }

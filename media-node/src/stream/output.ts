@@ -13,6 +13,8 @@ export interface OutputSource {
   readonly tracks: readonly Track[];
   readonly metadata: Metadata | undefined;
   now(): number;
+  /** A flush is about to write what has come: what waits in the source's socket may come along. */
+  beforeFlush(): void;
 }
 
 /** Finer marks than this tell nothing: a queue is bounded in seconds. */
@@ -152,6 +154,10 @@ export class Output implements GroupSource {
 
   timeAt(position: number): number {
     return this.#positions.timeAt(position);
+  }
+
+  beforeFlush(): void {
+    this.#source.beforeFlush();
   }
 
   onFlushed(): void {

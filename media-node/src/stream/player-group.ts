@@ -17,6 +17,8 @@ export interface GroupSource {
   readonly end: number;
   readonly frames: number;
   from(position: number): Buffer;
+  /** Before a flush: what waits elsewhere may come along. */
+  beforeFlush(): void;
   /** After a flush: what every group has got may go. */
   onFlushed(): void;
   now(): number;
@@ -95,7 +97,9 @@ export class PlayerGroup implements Flushable {
   /** Writes what came since the last flush to every player. */
   flush(): void {
     this.#ticket = undefined;
-    if (this.#isFlushing || this.position === this.#source.end || this.#queues.length === 0) return;
+    if (this.#isFlushing || this.#queues.length === 0) return;
+    this.#source.beforeFlush();
+    if (this.position === this.#source.end || this.#queues.length === 0) return;
     const nowMs = this.#source.now();
     const batch = this.#source.from(this.position);
     this.#isFlushing = true;

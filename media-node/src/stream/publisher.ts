@@ -1,5 +1,6 @@
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
+import type { SourceTap } from './source-tap.ts';
 
 /** Wire protocols of sessions, as metrics label them and SRS's API names them; `ts`, `aac` and `mp3` over HTTP. */
 export const PROTOCOLS = ['rtmp', 'flv', 'ts', 'aac', 'mp3', 'hls', 'dash'] as const;
@@ -33,6 +34,8 @@ export interface Publisher {
    * before it goes on where that one was, and what comes a second time is dropped. See Stream.clock.
    */
   readonly clock?: string | undefined;
+  /** Missing: its bytes cannot wait, they are taken as they come. */
+  readonly tap?: SourceTap | undefined;
   /** Ends the session behind it; idempotent. The hub calls it when another publisher takes the place. */
   close(reason: string): void;
 }

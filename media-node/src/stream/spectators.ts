@@ -4,8 +4,13 @@ import type { Protocol } from './publisher.ts';
 import { perProtocol } from './publisher.ts';
 import type { Attendance, StreamObserver } from './stream-observer.ts';
 
+/** Observers bear so much, unless they say otherwise. */
+const MOST_DELAY_MS = 100;
+
 /** Who follows one stream without being its player: observers of its frames, and viewers without a lasting connection. */
 export class Spectators {
+  /** How much later than they came all observers bear to get frames, in milliseconds; Infinity without any. */
+  mostDelayMs = Infinity;
   /** Bytes that attending viewers were sent since the stream was made. */
   bytesOut = 0;
   readonly #observers: StreamObserver[] = [];
@@ -42,10 +47,12 @@ export class Spectators {
 
   observe(observer: StreamObserver, onLeave: () => void): () => void {
     this.#observers.push(observer);
+    this.#updateDelay();
     return () => {
       const index = this.#observers.indexOf(observer);
       if (index < 0) return;
       this.#observers.splice(index, 1);
+      this.#updateDelay();
       onLeave();
     };
   }
@@ -87,5 +94,10 @@ export class Spectators {
   /** Forgets everybody; idempotent. */
   close(): void {
     this.#observers.length = 0;
+    this.#updateDelay();
+  }
+
+  #updateDelay(): void {
+    this.mostDelayMs = Math.min(...this.#observers.map(({ mostDelayMs }) => mostDelayMs ?? MOST_DELAY_MS));
   }
 }

@@ -7,6 +7,8 @@ import type { Stream } from './stream.ts';
  * viewer and no demand. Calls are synchronous, in order, and must not throw; frames are shared and read-only.
  */
 export interface StreamObserver {
+  /** How much later than they came it bears to get frames; default 100 ms. Asked when it begins. */
+  readonly mostDelayMs?: number;
   /** The tracks from the next frame on, at most one of a kind; at once with the present ones, where there are any. */
   onTracks(tracks: readonly Track[]): void;
   /** Its times always go on, strictly rising within a track, whatever `play.atc` says. */

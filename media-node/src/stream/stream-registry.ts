@@ -1,3 +1,4 @@
+import { DrawClock } from './draw-clock.ts';
 import { StreamError } from './errors.ts';
 import type { FlushPolicy } from './flush-policy.ts';
 import { TimerFlush } from './flush-policy.ts';
@@ -42,8 +43,10 @@ export class StreamRegistry {
     this.#maxStreams = options.maxStreams ?? 10_000;
     this.#idleMs = options.idleMs ?? 10_000;
     const autoWindow = options.autoWindow ?? new AutoWindow();
+    const flushPolicy = options.flushPolicy ?? new TimerFlush();
     this.#owner = {
-      flushPolicy: options.flushPolicy ?? new TimerFlush(),
+      flushPolicy,
+      drawClock: new DrawClock(flushPolicy),
       rules: options.rules ?? (() => REALTIME_RULES),
       autoWindowMs: () => autoWindow.windowMs(),
       now: options.now ?? Date.now,

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
+import type { DrawClock } from './draw-clock.ts';
 import { StreamError } from './errors.ts';
 import type { FlushPolicy } from './flush-policy.ts';
 import { GopCache } from './gop-cache.ts';
@@ -10,6 +12,7 @@ import { MediaGauge } from './media-gauge.ts';
 import { Interleaver } from './interleaver.ts';
 import { msToFlush } from './merge-window.ts';
 import { Output } from './output.ts';
+import { Pace } from './pace.ts';
 import { PlayerQueue } from './player-queue.ts';
 import type { Playback, Player } from './player.ts';
 import type { Ingest, Protocol, Publisher } from './publisher.ts';
@@ -21,6 +24,13 @@ import { Timeline } from './timeline.ts';
 
 /** In realtime, audio waits for the next video frame, at most so long; it then costs no write of its own. */
 const AUDIO_WAIT_MS = 60;
+/**
+ * How long the bytes of a source may wait in its socket: however long a window is, where nobody waits for them, and where
+ * other nodes do while viewers here wait longer.
+ */
+const MOST_DELAY_MS = 400;
+const IDLE_DELAY_MS = 200;
+const RELAY_DELAY_MS = 20;
 /** Spreads the phases of streams evenly, however many there are. */
 const GOLDEN_RATIO = 0.618_033_988_75;
 
@@ -50,6 +60,8 @@ export interface StreamStats {
 /** What a stream needs of its registry. */
 export interface StreamOwner {
   readonly flushPolicy: FlushPolicy;
+  /** The process's clock for sources that wait. */
+  readonly drawClock: DrawClock;
   /** The rules of a Vhost now. */
   rules(vhost: string): StreamRules;
   /** The window of `mwLatency: auto` now, in milliseconds. */
@@ -78,6 +90,7 @@ export class Stream {
   readonly #outputs: Output[] = [];
   readonly #playbacks = new Set<PlayerQueue>();
   readonly #spectators = new Spectators();
+  readonly #pace: Pace;
   #publisher: Publisher | undefined;
   #publishedAtMs: number | undefined;
   #ingest: StreamIngest | undefined;
@@ -112,6 +125,7 @@ export class Stream {
     this.key = key;
     this.#owner = owner;
     this.#phase = (number * GOLDEN_RATIO) % 1;
+    this.#pace = new Pace(owner.drawClock, () => this.#requestFlush(false));
   }
 
   /** The source now, if any. */
@@ -175,6 +189,7 @@ export class Stream {
     const ingest = new StreamIngest(this.#target);
     this.#ingest = ingest;
     this.#publisher = publisher;
+    this.#pace.begin(publisher.tap);
     this.#publishedAtMs = this.#owner.now();
     this.#owner.onUsed(this);
     before?.close(publisher.kind === 'encoder' ? 'another publisher took its place' : 'another relay took its place');
@@ -219,6 +234,8 @@ export class Stream {
     this.#playbacks.add(queue);
     this.#owner.onUsed(this);
     queue.tryJoin();
+    // Perhaps it wants what comes in real time; the next frame tells.
+    this.#pace.open();
     this.#updateDemand();
     return queue;
   }
@@ -238,6 +255,7 @@ export class Stream {
   observe(observer: StreamObserver): () => void {
     this.#checkOpen();
     const leave = this.#spectators.observe(observer, () => this.#leftIdle());
+    this.#pace.open();
     this.#owner.onUsed(this);
     if (this.#tracks.length > 0) observer.onTracks(this.#tracks);
     if (this.#metadata !== undefined) observer.onMetadata(this.#metadata);
@@ -292,6 +310,18 @@ export class Stream {
   /** Milliseconds since 1970, for the outputs. */
   now(): number {
     return this.#owner.now();
+  }
+
+  /** Resolves when the publisher has said all that it has sent, if it is only read now and then: its end, perhaps. */
+  async settle(): Promise<void> {
+    if (!this.#pace.listen()) return;
+    // One runs before the sockets are looked at; what a draw left is read next, and the end after that.
+    for (let turn = 0; turn < 3; turn++) await nextTurn();
+  }
+
+  /** For the outputs: see Pace. */
+  beforeFlush(): void {
+    this.#pace.draw();
   }
 
   /** Ends publisher and players; idempotent. Only the registry drops a stream. */
@@ -400,21 +430,34 @@ export class Stream {
     this.#requestFlush(hasVideo && kind === 'audio');
   }
 
-  /** Has every group written to at its time; `mayWait` for what may go with the next video frame. */
+  /**
+   * Has every group written to at its time; `mayWait` for what may go with the next video frame. With that goes how long
+   * the source's next bytes may wait.
+   */
   #requestFlush(mayWait: boolean): void {
-    if (this.#outputs.length === 0) return;
+    if (this.#pace.isDrawing) return;
+    if (this.#outputs.length === 0) {
+      this.#pace.set(Infinity, Math.min(this.#spectators.mostDelayMs, IDLE_DELAY_MS));
+      return;
+    }
     const { flushPolicy } = this.#owner;
     const { mwLatency } = this.#owner.rules(this.key.vhost);
     const windowMs = mwLatency === 'auto' ? this.#owner.autoWindowMs() : mwLatency === 'realtime' ? 0 : mwLatency;
     const realtimeMs = mayWait ? AUDIO_WAIT_MS : 0;
     const nowMs = flushPolicy.now();
+    let hasViewers = false;
+    let mostDelayMs = Math.min(this.#spectators.mostDelayMs, MOST_DELAY_MS);
     for (const [number, { groups, relays }] of this.#outputs.entries()) {
       relays.flushWithin(realtimeMs, nowMs, flushPolicy);
+      if (relays.size > 0) mostDelayMs = Math.min(mostDelayMs, windowMs, RELAY_DELAY_MS);
       for (const [index, group] of groups.entries()) {
         const phase = (this.#phase + number * GOLDEN_RATIO + index / groups.length) % 1;
         group.flushWithin(windowMs === 0 ? realtimeMs : msToFlush(nowMs, windowMs, phase), nowMs, flushPolicy);
+        hasViewers ||= group.size > 0;
       }
     }
+    if (hasViewers) this.#pace.set(windowMs, mostDelayMs);
+    else this.#pace.set(Infinity, Math.min(mostDelayMs, IDLE_DELAY_MS));
   }
 
   readonly #onLeave = (queue: PlayerQueue): void => {
@@ -443,6 +486,7 @@ export class Stream {
   }
 
   #dropIngest(): void {
+    this.#pace.end();
     this.#interleaver?.flush();
     this.#interleaver = undefined;
     this.#ingest?.end();

@@ -4,6 +4,7 @@ import type { FlushPolicy, FlushTicket, Flushable } from './flush-policy.ts';
 import type { FrameEncoder } from './frame-encoder.ts';
 import type { Player, PlayOptions } from './player.ts';
 import type { Publisher, PublisherKind } from './publisher.ts';
+import type { SourceTap } from './source-tap.ts';
 
 /* Doubles for the tests of this folder and of those that build on it. */
 
@@ -97,12 +98,45 @@ export class FakePublisher implements Publisher {
   readonly ip = '192.0.2.2';
   readonly tcUrl = '';
   readonly bytesIn = 0;
+  readonly tap: SourceTap | undefined;
   closed: string[] = [];
-  constructor(kind: PublisherKind = 'encoder') {
+  constructor(kind: PublisherKind = 'encoder', tap?: SourceTap) {
     this.kind = kind;
+    this.tap = tap;
   }
   close(reason: string): void {
     this.closed.push(reason);
+  }
+}
+
+/** A source whose bytes the test lets wait: what a draw finds is what `waiting` holds. */
+export class FakeTap implements SourceTap {
+  isOpen = true;
+  draws = 0;
+  waiting: (() => void)[] = [];
+  /** What each of them counts for. */
+  bytesEach = 1_000;
+
+  open(): void {
+    this.isOpen = true;
+    this.#take();
+  }
+  shut(): void {
+    this.isOpen = false;
+  }
+  draw(): number {
+    this.draws++;
+    return this.#take() * this.bytesEach;
+  }
+  /** Something comes: taken at once, or kept. */
+  receive(take: () => void): void {
+    if (this.isOpen) take();
+    else this.waiting.push(take);
+  }
+  #take(): number {
+    const waiting = this.waiting.splice(0);
+    for (const take of waiting) take();
+    return waiting.length;
   }
 }
 
@@ -111,6 +145,10 @@ export class ManualFlush implements FlushPolicy {
   nowMs = 0;
   readonly #due = new Set<{ readonly target: Flushable; readonly atMs: number }>();
 
+  /** Nothing is to come. */
+  get isIdle(): boolean {
+    return this.#due.size === 0;
+  }
   now(): number {
     return this.nowMs;
   }

@@ -1,5 +1,3 @@
-import type { Socket } from 'node:net';
-import { connect } from 'node:net';
 import type { Logger } from 'pino';
 import type { AmfObject } from '../../formats/amf0.ts';
 import { RTMP_OUT_CHUNK_SIZE } from '../../formats/rtmp-chunk-writer.ts';
@@ -20,6 +18,7 @@ import {
 } from '../../formats/rtmp-message.ts';
 import { RtmpConnection } from './connection.ts';
 import type { SessionEnd } from './session-end.ts';
+import { SharedReadSocket } from './shared-read-socket.ts';
 import { SilenceTimer } from './silence-timer.ts';
 
 const WINDOW_ACK_BYTES = 2_500_000;
@@ -80,7 +79,7 @@ export class RtmpClient {
   constructor(target: ClientTarget, listener: ClientListener, log: Logger) {
     this.#target = target;
     this.#listener = listener;
-    const socket: Socket = connect({ host: target.host, port: target.port });
+    const socket = SharedReadSocket.connectTo(target.host, target.port);
     const handshake = new ClientHandshake();
     socket.once('connect', () => {
       this.#isConnected = true;

@@ -22,6 +22,7 @@ import {
   RTMP_WINDOW_ACK_SIZE,
 } from '../../formats/rtmp-message.ts';
 import { FormatError } from '../../lib/format-error.ts';
+import type { SourceTap } from '../../stream/source-tap.ts';
 import { tlsFailure } from '../../lib/tls-identity.ts';
 import type { ConnectionBounds } from './connection-bounds.ts';
 import { MAX_HELD_MESSAGES, MEDIA_BOUNDS } from './connection-bounds.ts';
@@ -54,6 +55,8 @@ export interface ConnectionListener {
  */
 export class RtmpConnection {
   readonly socket: Socket;
+  /** What comes can wait in the socket, but with TLS. */
+  readonly tap: SourceTap | undefined;
   readonly #log: Logger;
   readonly #listener: ConnectionListener;
   readonly #reader: ChunkReader;
@@ -66,6 +69,7 @@ export class RtmpConnection {
   #end: SessionEnd | undefined;
   #linger: NodeJS.Timeout | undefined;
   #maxUnsentBytes = MEDIA_BOUNDS.maxUnsentBytes;
+  #isShut = false;
 
   constructor(socket: Socket, handshake: Handshake, listener: ConnectionListener, log: Logger) {
     this.socket = socket;
@@ -75,8 +79,16 @@ export class RtmpConnection {
     this.#reader = new ChunkReader((message) => this.#onMessage(message));
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    if (socket instanceof SharedReadSocket) socket.onBytes = (bytes) => this.#onData(bytes);
-    else socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    if (socket instanceof SharedReadSocket) {
+      socket.onBytes = (bytes) => this.#onData(bytes);
+      this.tap = {
+        open: () => this.#setShut(false),
+        shut: () => this.#setShut(true),
+        draw: () => (this.#isShut && this.#held === undefined && this.isOpen ? socket.draw() : 0),
+      };
+    } else {
+      socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    }
     socket.on('error', (error: NodeJS.ErrnoException) => {
       const failure = tlsFailure(error.code);
       if (failure !== undefined) this.#finish({ code: 'tls', message: failure });
@@ -94,7 +106,7 @@ export class RtmpConnection {
   }
 
   get bytesRead(): number {
-    return this.socket.bytesRead;
+    return this.socket instanceof SharedReadSocket ? this.socket.bytesReceived : this.socket.bytesRead;
   }
 
   get writableLength(): number {
@@ -158,7 +170,15 @@ export class RtmpConnection {
     this.#guard(() => {
       for (const message of held) this.#onMessage(message);
     });
-    if (this.#held === undefined) this.socket.resume();
+    if (this.#held === undefined && !this.#isShut) this.socket.resume();
+  }
+
+  #setShut(isShut: boolean): void {
+    if (isShut === this.#isShut) return;
+    this.#isShut = isShut;
+    if (!this.isOpen) return;
+    if (isShut) this.socket.pause();
+    else if (this.#held === undefined) this.socket.resume();
   }
 
   /** Ends the connection after what is queued; idempotent. */

@@ -40,6 +40,7 @@ export class RtmpPullClient {
           ip: request.target.host,
           tcUrl: '',
           clock: clockOf(info[RELAY_CLOCK]),
+          tap: session.client.connection.tap,
           bytesIn: () => session.client.connection.bytesRead,
           close: (reason) => session.client.close(reason),
           onIgnored: (reason) => log.warn({ reason }, 'part of the pulled media is not carried on'),

@@ -5,6 +5,7 @@ import type { RtmpMessage } from '../../formats/rtmp-message.ts';
 import { RTMP_AGGREGATE, RTMP_AUDIO, RTMP_DATA, RTMP_DATA_AMF3, RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { StreamClock } from '../../media/stream-clock.ts';
 import type { Ingest, Publisher, PublisherKind } from '../../stream/publisher.ts';
+import type { SourceTap } from '../../stream/source-tap.ts';
 import type { Stream } from '../../stream/stream.ts';
 
 export interface RtmpPublisherOptions {
@@ -14,6 +15,7 @@ export interface RtmpPublisherOptions {
   readonly tcUrl: string;
   /** See Publisher.clock. */
   readonly clock?: string | undefined;
+  readonly tap: SourceTap | undefined;
   bytesIn(): number;
   /** Ends the session behind it. */
   close(reason: string): void;
@@ -31,6 +33,7 @@ export class RtmpPublisher implements Publisher {
   readonly ip: string;
   readonly tcUrl: string;
   readonly clock: string | undefined;
+  readonly tap: SourceTap | undefined;
   /** Frames handed to the stream. */
   frames = 0;
   readonly #options: RtmpPublisherOptions;
@@ -44,6 +47,7 @@ export class RtmpPublisher implements Publisher {
     this.ip = options.ip;
     this.tcUrl = options.tcUrl;
     this.clock = options.clock;
+    this.tap = options.tap;
     this.#options = options;
     const ingest = stream.attach(this);
     this.#ingest = ingest;

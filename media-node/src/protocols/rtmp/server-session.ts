@@ -274,6 +274,7 @@ export class ServerSession {
       ip: this.ip,
       tcUrl: info.tcUrl,
       clock: this.#relayClock,
+      tap: this.#connection.tap,
       bytesIn: () => this.#connection.bytesRead,
       close: (reason) => this.close(reason),
       ...(this.#options.ignored === undefined ? {} : { ignored: this.#options.ignored }),

@@ -40,6 +40,7 @@ export class MemoryGate implements Gate {
     await this.delay;
     if (this.refusal) throw this.refusal;
     const vhost = this.#named(key.vhost);
+    await this.registry.get(key)?.settle();
     const id = streamKeyId(key);
     const before = this.#publications.get(id);
     if (before !== undefined) {

@@ -1,0 +1,133 @@
+import type { Drawable, DrawClock } from './draw-clock.ts';
+import type { SourceTap } from './source-tap.ts';
+
+/**
+ * What may wait in a source's socket. The kernel makes room for twice what is read at once (tcp(7), tcp_moderate_rcvbuf); the
+ * bound begins low, so that it can follow, and ends far below the 3 MB that it makes at most.
+ */
+const FIRST_WAITING_BYTES = 32 * 1024;
+const MOST_WAITING_BYTES = 256 * 1024;
+/** Few periods, each a part of another, so that many sources share their instants. Bytes that may not wait so long do not. */
+const PERIODS_MS = [200, 100, 50, 20] as const;
+/** Draws closer than this have nothing to draw. */
+const LEAST_APART_MS = 5;
+/** A source that has said nothing for so long is listened to: it may be gone, and its next bytes are news. */
+const SILENT_MS = 60;
+/** How long it is listened to when somebody asks whether it is still there. */
+const LISTEN_MS = 50;
+const RATE_WEIGHT = 1 / 4;
+
+/**
+ * When a stream's source is read: as its bytes come while somebody wants them in real time, else at the instants at which
+ * they are written on, or now and then where nobody waits for them. Waking the process up for each packet costs more than
+ * all that is done with it.
+ */
+export class Pace implements Drawable {
+  readonly #clock: DrawClock;
+  readonly #onDrawn: () => void;
+  #tap: SourceTap | undefined;
+  #isOpen = true;
+  #isDrawing = false;
+  #drawnAtMs = 0;
+  #heardAtMs = 0;
+  #listensUntilMs = 0;
+  #waitingBytes = FIRST_WAITING_BYTES;
+  #bytesPerMs: number | undefined;
+
+  /** `onDrawn`: frames have come, all that a draw brought. */
+  constructor(clock: DrawClock, onDrawn: () => void) {
+    this.#clock = clock;
+    this.#onDrawn = onDrawn;
+  }
+
+  /** Whether frames that come now are part of a draw, which tells when it is over. */
+  get isDrawing(): boolean {
+    return this.#isDrawing;
+  }
+
+  /** Another source, or one that is always read at once. It is, until it is told otherwise. */
+  begin(tap: SourceTap | undefined): void {
+    this.end();
+    this.#tap = tap;
+    this.#waitingBytes = FIRST_WAITING_BYTES;
+    this.#bytesPerMs = undefined;
+  }
+
+  /** The source is its session's again; idempotent. */
+  end(): void {
+    this.open();
+    this.#tap = undefined;
+  }
+
+  /** Reads at once, until told otherwise. */
+  open(): void {
+    if (this.#isOpen) return;
+    this.#isOpen = true;
+    this.#clock.remove(this);
+    this.#tap?.open();
+  }
+
+  /** Takes what waits, and reads at once for a while whatever it is told; false where it does that anyway. */
+  listen(): boolean {
+    if (this.#isOpen) return false;
+    this.draw();
+    this.open();
+    this.#listensUntilMs = this.#clock.now() + LISTEN_MS;
+    return true;
+  }
+
+  /**
+   * How long bytes may wait now: `flushMs` where viewers are written to at instants that far apart, each of which draws;
+   * `mostMs` for everybody else. 0 is real time.
+   */
+  set(flushMs: number, mostMs: number): void {
+    const tap = this.#tap;
+    if (tap === undefined) return;
+    const roomMs = this.#bytesPerMs === undefined ? PERIODS_MS.at(-1)! : this.#waitingBytes / this.#bytesPerMs;
+    const waitMs = Math.min(mostMs, roomMs);
+    const periodMs = PERIODS_MS.find((each) => each <= waitMs);
+    if (periodMs === undefined || flushMs < LEAST_APART_MS) {
+      this.open();
+      return;
+    }
+    const nowMs = this.#clock.now();
+    if (this.#isOpen && nowMs < this.#listensUntilMs) return;
+    if (flushMs <= waitMs) this.#clock.remove(this);
+    else this.#clock.add(this, periodMs);
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#drawnAtMs = this.#heardAtMs = nowMs;
+    tap.shut();
+  }
+
+  draw(): void {
+    const tap = this.#tap;
+    if (tap === undefined || this.#isOpen || this.#isDrawing) return;
+    const nowMs = this.#clock.now();
+    const sinceMs = nowMs - this.#drawnAtMs;
+    if (sinceMs < LEAST_APART_MS) return;
+    this.#drawnAtMs = nowMs;
+    this.#isDrawing = true;
+    let bytes = 0;
+    try {
+      bytes = tap.draw();
+    } finally {
+      this.#isDrawing = false;
+    }
+    // What was drawn may have ended the source, or made way for another.
+    if (this.#tap !== tap) return;
+    if (bytes === 0) {
+      if (nowMs - this.#heardAtMs >= SILENT_MS) this.open();
+      return;
+    }
+    this.#heardAtMs = nowMs;
+    this.#measure(bytes / sinceMs);
+    this.#onDrawn();
+  }
+
+  #measure(bytesPerMs: number): void {
+    const known = this.#bytesPerMs;
+    this.#bytesPerMs = known === undefined ? bytesPerMs : known + (bytesPerMs - known) * RATE_WEIGHT;
+    this.#waitingBytes = Math.min(this.#waitingBytes * 2, MOST_WAITING_BYTES);
+  }
+}
