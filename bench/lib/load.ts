@@ -54,6 +54,13 @@ export interface ViewersOptions {
   readonly slackMs?: number;
 }
 
+/** Streams are `name`, or with several `name-0`, `name-1` and so on. */
+export interface PublishedNames {
+  /** May name a Vhost, as SRS does: `live?vhost=name`. */
+  readonly app?: string;
+  readonly name?: string;
+}
+
 export class Publisher {
   readonly process: BenchProcess;
 
@@ -61,8 +68,12 @@ export class Publisher {
     this.process = process;
   }
 
-  static async start(server: MediaServer, streams = 1): Promise<Publisher> {
-    const args = ['--port', String(server.rtmpPort), '--streams', String(streams)];
+  static async start(
+    { rtmpPort }: Pick<MediaServer, 'rtmpPort'>,
+    streams = 1,
+    { app = 'live', name = 'stream' }: PublishedNames = {},
+  ): Promise<Publisher> {
+    const args = ['--port', String(rtmpPort), '--streams', String(streams), '--app', app, '--stream', name];
     const publisher = new Publisher(new BenchProcess('the publisher', LOAD_CORE, tools().publisher, args));
     await publisher.process.line((line) => line === 'ready');
     return publisher;

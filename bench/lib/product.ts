@@ -55,6 +55,8 @@ export interface ProductOptions {
   readonly redisPort: number;
   readonly role?: Role;
   readonly vhost?: VhostConfig;
+  /** Beside it. */
+  readonly moreVhosts?: readonly VhostConfig[];
   /** Number in the pod's name. */
   readonly ordinal?: number;
   readonly core?: number;
@@ -83,7 +85,7 @@ export async function setUpProduct(
   options: ProductOptions,
   ports: { readonly rtmp: number; readonly http: number; readonly rtmps?: number },
 ): Promise<ProductSetup> {
-  const { redisPort, role = 'origin', vhost = benchVhost()!, ordinal = 0 } = options;
+  const { redisPort, role = 'origin', vhost = benchVhost()!, moreVhosts = [], ordinal = 0 } = options;
   const folder = temporary();
   const config: NodeConfig = {
     version: 1,
@@ -91,7 +93,7 @@ export async function setUpProduct(
     maxConnections: 19_000,
     pullHoldMs: 30_000,
     drainMs: 1_000,
-    vhosts: [vhost],
+    vhosts: [vhost, ...moreVhosts],
   };
   writeFileSync(join(folder, CONFIG_FILES.config), JSON.stringify(config));
   writeFileSync(join(folder, CONFIG_FILES.adminToken), ADMIN_TOKEN);
