@@ -95,11 +95,16 @@ export class S3ObjectStore implements ObjectStore {
   listParts(key: string, uploadId: string): Promise<readonly UploadedPart[]> {
     return this.#call(async ({ sdk, client, Bucket }) => {
       const parts: UploadedPart[] = [];
-      const pages = sdk.paginateListParts({ client }, { Bucket, Key: key, UploadId: uploadId });
-      for await (const { Parts = [] } of pages) {
-        for (const { PartNumber = 0, ETag = '', Size = 0 } of Parts) {
+      // Not by the library's paginator: it goes on while there is a marker, which some stores give with the last page too.
+      for (let marker: string | undefined; ;) {
+        const page = await client.send(
+          new sdk.ListPartsCommand({ Bucket, Key: key, UploadId: uploadId, PartNumberMarker: marker }),
+        );
+        for (const { PartNumber = 0, ETag = '', Size = 0 } of page.Parts ?? []) {
           parts.push({ number: PartNumber, etag: ETag, bytes: Size });
         }
+        if (page.IsTruncated !== true || page.NextPartNumberMarker === marker) break;
+        marker = page.NextPartNumberMarker;
       }
       return parts.sort((a, b) => a.number - b.number);
     });
