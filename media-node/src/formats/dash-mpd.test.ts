@@ -117,7 +117,7 @@ test('files that no number tells apart are listed', () => {
   const text = render(snapshot);
   assert.match(
     text,
-    /<SegmentList timescale="90000" presentationTimeOffset="0">\n<Initialization sourceURL="s-video-init-0.mp4"\/>\n<SegmentTimeline><S t="0" d="180000" r="1"\/><\/SegmentTimeline>\n<SegmentURL media="\/live\/s\/1767323045000-video.m4s"\/>\n<SegmentURL media="\/live\/s\/1767323047001-video.m4s"\/>\n<\/SegmentList>/,
+    /<SegmentList timescale="90000" presentationTimeOffset="0">\n<Initialization sourceURL="s-video-init-0.mp4"\/>\n<SegmentTimeline><S t="0" d="180000"\/><S d="180000"\/><\/SegmentTimeline>\n<SegmentURL media="\/live\/s\/1767323045000-video.m4s"\/>\n<SegmentURL media="\/live\/s\/1767323047001-video.m4s"\/>\n<\/SegmentList>/,
   );
   assert.match(text, /profile:full:2011/);
 });

@@ -164,8 +164,10 @@ function segmentInformation(
   const files = segments.map((segment) => uri(segment.media[kind]!.file));
   const init = segments.find((segment) => segment.media[kind]!.init !== undefined)?.media[kind]!.init;
   const times = `timescale="${TIMESCALE}" presentationTimeOffset="${ticks(originMs)}"`;
-  const timeline = `<SegmentTimeline>${timelineOf(segments, kind, ticks(originMs))}</SegmentTimeline>`;
   const pattern = numberPattern(segments, files);
+  // dash.js takes the n-th address of a list for the n-th S element, however often that repeats.
+  const elements = timelineOf(segments, kind, ticks(originMs), pattern !== undefined);
+  const timeline = `<SegmentTimeline>${elements}</SegmentTimeline>`;
   if (pattern !== undefined) {
     const initialization = init === undefined ? '' : ` initialization="${uri(init.file)}"`;
     return [
@@ -199,8 +201,8 @@ function numberPattern(segments: readonly PackagedSegment[], files: readonly str
   return undefined;
 }
 
-/** S elements (§5.3.9.6): each with its time where it does not follow the one before, repeated ones counted. */
-function timelineOf(segments: readonly PackagedSegment[], kind: Kind, origin: number): string {
+/** S elements (§5.3.9.6): each with its time where it does not follow the one before; equal ones as one that `repeats`. */
+function timelineOf(segments: readonly PackagedSegment[], kind: Kind, origin: number, repeats: boolean): string {
   const elements: { readonly time: number | undefined; readonly duration: number; repeat: number }[] = [];
   let end: number | undefined;
   for (const [index, segment] of segments.entries()) {
@@ -213,7 +215,7 @@ function timelineOf(segments: readonly PackagedSegment[], kind: Kind, origin: nu
     const until = ticks(Math.abs(nextMs - endMs) < SEAMLESS_MS ? nextMs : endMs);
     const duration = Math.max(1, until - start);
     const previous = elements.at(-1);
-    if (start === end && previous?.duration === duration) previous.repeat++;
+    if (repeats && start === end && previous?.duration === duration) previous.repeat++;
     else elements.push({ time: start === end ? undefined : start, duration, repeat: 0 });
     end = start + duration;
   }
