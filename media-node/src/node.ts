@@ -146,6 +146,8 @@ export function createNode(options: MediaNodeOptions): MediaNode {
 
 /** How often a drain looks whether the last session has left. */
 const DRAIN_LOOK_MS = 50;
+/** How long a drain waits, after the last session, for recordings to be written and uploaded. */
+const DRAIN_RECORDINGS_MS = 300_000;
 
 class WiredNode implements MediaNode {
   readonly nodeId: string;
@@ -195,7 +197,6 @@ class WiredNode implements MediaNode {
       nodeId: this.nodeId,
       config: this.config,
       registry: this.#streams,
-      ledger: this.#shared?.ledger,
       cluster: () => this.#side?.packagings,
       secret: relayKey,
       folder: options.hlsFolder,
@@ -339,10 +340,14 @@ class WiredNode implements MediaNode {
     const { promise, resolve } = Promise.withResolvers<void>();
     const drain = { promise, endMs };
     this.#drain = drain;
+    let emptyAtMs: number | undefined;
     const look = () => {
       const left = this.#sessions();
-      const isOver = Date.now() >= drain.endMs;
-      if (left > 0 && !isOver && this.#state !== 'closed') return;
+      const nowMs = Date.now();
+      if (left === 0) emptyAtMs ??= nowMs;
+      const isStoring = emptyAtMs !== undefined && nowMs - emptyAtMs < DRAIN_RECORDINGS_MS && this.#recording.isBusy();
+      const isOver = nowMs >= drain.endMs;
+      if ((left > 0 || isStoring) && !isOver && this.#state !== 'closed') return;
       clearInterval(timer);
       this.#log.info({ ended: left }, 'drain is over');
       if (left > 0) this.endSessions('the node drains and its time is over');

@@ -31,6 +31,8 @@ export interface RecordingSide {
   /** Finishes what dead processes left, in the background. */
   start(): void;
   stats(): RecordingStats;
+  /** Files are being finished or uploaded. */
+  isBusy(): boolean;
   /** Ends every file, within a while; idempotent. */
   close(): Promise<void>;
 }
@@ -67,6 +69,7 @@ export function makeRecording(entry: RecordingEntry): RecordingSide {
       if (place?.recovers !== false) recordings.start();
     },
     stats: () => recordings.stats(),
+    isBusy: () => recordings.isBusy,
     close: () => {
       unsubscribe();
       return recordings.close(CLOSE_MS);

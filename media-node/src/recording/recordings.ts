@@ -77,6 +77,11 @@ export class Recordings implements SourceListener {
     return { ...this.#counts, recordings, waitingBytes: this.#options.store?.waitingBytes ?? 0 };
   }
 
+  /** Files of streams that are gone are not written yet, or recordings wait for their upload. */
+  get isBusy(): boolean {
+    return this.#ending.size > 0 || (this.#options.store?.waitingBytes ?? 0) > 0;
+  }
+
   /** Resolves when no file of a stream that is gone is open any more, or after `mostMs`. */
   async settled(mostMs: number): Promise<void> {
     if (this.#ending.size === 0) return;
