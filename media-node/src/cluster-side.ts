@@ -12,7 +12,7 @@ import { RemotePackagings } from './cluster/remote-packagings.ts';
 import type { ConfigStore } from './config/config-store.ts';
 import type { ListenerPorts, MediaNodeOptions } from './node.ts';
 import { RtmpPullClient, RtmpPushClient } from './protocols/rtmp/relay-clients.ts';
-import type { PackagedStreams } from './packaging/packaged-stream.ts';
+import type { PackagedStreams, PackagingLedger } from './packaging/packaged-stream.ts';
 import type { Gate } from './stream/gate.ts';
 import type { StreamKey } from './stream/stream-key.ts';
 import type { StreamRegistry } from './stream/stream-registry.ts';
@@ -72,12 +72,14 @@ export interface ClusterEntry {
   readonly streams: StreamRegistry;
   /** What this node packages itself. */
   readonly ownPackagings: PackagedStreams;
+  /** Where playlists go on; left out: nothing is shared. */
+  readonly ledger?: PackagingLedger | undefined;
   readonly load: () => number;
 }
 
 /** Wires the directory, the gate of the node's role and the relay. */
 export function enterCluster(entry: ClusterEntry): ClusterSide {
-  const { options, version, nodeId, ports, config, streams, ownPackagings, load } = entry;
+  const { options, version, nodeId, ports, config, streams, ownPackagings, ledger, load } = entry;
   const { identity, logger, adminToken, relayKey } = options;
   const node: NodeInfo = {
     nodeId,
@@ -110,7 +112,7 @@ export function enterCluster(entry: ClusterEntry): ClusterSide {
   });
   streams.setDemand(relay);
   const packagingPeer = new PackagingClient({ token: adminToken });
-  const remote = new RemotePackagings({ nodeId, directory, finder, peer: packagingPeer, config, logger });
+  const remote = new RemotePackagings({ nodeId, directory, finder, peer: packagingPeer, config, ledger, logger });
   const parts = { node, config, registry: streams, directory, probe, finder, logger };
   const gate =
     identity.role === 'origin'

@@ -13,7 +13,7 @@ export interface FollowerContext {
   readonly nodeId: string;
   readonly sources: FileSources;
   readonly logger: Logger;
-  /** Who has the stream; undefined: nobody that could be found. Never rejects. */
+  /** Who has the stream, or had it last (epoch 0); undefined: nobody that could be found. Never rejects. */
   locate(key: StreamKey): Promise<OwnerRecord | undefined>;
   /** How long a playlist is shown after its stream has ended or was lost. */
   disposeMs(key: StreamKey): number;
@@ -304,7 +304,7 @@ export class PackagingFollower implements PackagedStream {
     this.#lostSinceMs ??= nowMs;
     const shown = this.#snapshot;
     if (shown === undefined) {
-      if (owner === undefined) this.close('nobody publishes it');
+      if (owner === undefined || owner.epoch === 0) this.close('nobody publishes it');
       else if (nowMs - this.#beganMs >= BEGIN_MS) {
         this.#begin(how === 'failed' ? 'unreachable' : 'none');
         this.close('its owner does not package it');

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
+import { ledgerText } from '../packaging/ledger-state.ts';
+import { MemoryLedger } from '../packaging/memory-ledger.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
 import type { PackagedStream } from '../packaging/packaged-stream.ts';
 import { lastSeq } from './packaging-snapshots.ts';
@@ -10,6 +12,18 @@ import type { RigNode } from './testing/packaging-rig.ts';
 import { until } from './testing/until.ts';
 
 const key = { vhost: 'v', app: 'live/eu', stream: 'demo' };
+
+const LEDGER_STATE = {
+  atMs: 0,
+  seq: 1,
+  isLowLatency: false,
+  format: 'ts',
+  targetDurationS: 2,
+  discontinuitySequence: 0,
+  salt: '',
+  endMs: 0,
+  tracks: [],
+};
 
 async function found(node: RigNode, of = key): Promise<PackagedStream> {
   const stream = await node.packagings.find(of);
@@ -188,6 +202,22 @@ describe('packaged streams of other nodes', () => {
     origin.packager.drop(key);
     await until('it is over', () => stream.snapshot === undefined);
     assert.equal(edge.remote.shown(key), undefined);
+  });
+
+  test('a stream that ended is found where it was packaged last', async () => {
+    const rig = open();
+    const origin = await rig.node('origin');
+    const ledger = new MemoryLedger();
+    ledger.save(key, ledgerText({ ...LEDGER_STATE, nodeId: origin.nodeId }, []), 60_000);
+    const edge = await rig.node('edge', { ledger, noneMs: 0 });
+    await rig.settled();
+    assert.equal(await edge.packagings.find(key), undefined);
+    const packaged = origin.packager.begin(key);
+    const seq = packaged.segment();
+    packaged.end();
+    const stream = await found(edge);
+    assert.equal((await shows(stream, seq)).isEnded, true);
+    assert.deepEqual(await stream.read(fileOf(stream.snapshot, seq)), contentOf(origin.nodeId, seq));
   });
 
   test('names that nobody publishes are looked up once and forgotten', async () => {

@@ -3,10 +3,11 @@ import { constrainedMemory } from 'node:process';
 import type { Logger } from 'pino';
 import type { ConfigStore } from '../config/config-store.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
-import type { PackagedStream, PackagedStreams } from '../packaging/packaged-stream.ts';
+import { parseLedgerState } from '../packaging/ledger-state.ts';
+import type { PackagedStream, PackagedStreams, PackagingLedger } from '../packaging/packaged-stream.ts';
 import { streamKeyId } from '../stream/stream-key.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
-import type { Change, Directory } from './directory.ts';
+import type { Change, Directory, OwnerRecord } from './directory.ts';
 import { Limiter } from './limiter.ts';
 import { OwnerLocator } from './owner-locator.ts';
 import type { PackagingPeer } from './packaging-client.ts';
@@ -24,6 +25,8 @@ export interface RemotePackagingsOptions {
   readonly peer: PackagingPeer;
   /** `pullHoldMs`: how long a stream is followed after somebody asked for it; Vhosts: what is packaged at all. */
   readonly config: Pick<ConfigStore, 'config' | 'vhosts'>;
+  /** Where a stream's last packager left its state: it has the playlist for a while after the stream has left the directory. */
+  readonly ledger?: PackagingLedger | undefined;
   readonly logger: Logger;
   /** Streams followed at most. Default 1,000. */
   readonly maxStreams?: number;
@@ -90,7 +93,7 @@ export class RemotePackagings implements PackagedStreams {
       nodeId,
       sources: this.sources,
       logger: options.logger.child({ component: 'packaging-relay', nodeId }),
-      locate: (key) => locator.locate(key),
+      locate: async (key) => (await locator.locate(key)) ?? this.#former(key),
       disposeMs: ({ vhost }) => config.vhosts.named(vhost)?.hls.disposeMs ?? 0,
       holdMs: () => config.config.pullHoldMs,
       maxAheadBytes: maxStreamBytes / 2,
@@ -181,6 +184,18 @@ export class RemotePackagings implements PackagedStreams {
       this.#none.delete(id);
       this.#followers.get(id)?.claimed(change);
     }
+  }
+
+  /** Who packaged a stream that nobody publishes now, as a record that every claim outranks. */
+  async #former(key: StreamKey): Promise<OwnerRecord | undefined> {
+    const { ledger, directory } = this.#options;
+    const saved = await ledger?.load(key);
+    const nodeId = saved?.kind === 'found' ? parseLedgerState(saved.state)?.nodeId : undefined;
+    const node =
+      nodeId === undefined ? undefined : directory.knownNodes('origin').find((each) => each.nodeId === nodeId);
+    return (
+      node && { nodeId: node.nodeId, host: node.host, rtmpPort: node.rtmpPort, adminPort: node.adminPort, epoch: 0 }
+    );
   }
 
   #others(but: AdminAddress | undefined): readonly AdminAddress[] {
