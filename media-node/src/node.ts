@@ -197,6 +197,7 @@ class WiredNode implements MediaNode {
       nodeId: this.nodeId,
       config: this.config,
       registry: this.#streams,
+      ledger: this.#shared?.ledger,
       cluster: () => this.#side?.packagings,
       secret: relayKey,
       folder: options.hlsFolder,
