@@ -294,6 +294,7 @@ class WiredNode implements MediaNode {
       config: this.config,
       streams: this.#streams,
       ownPackagings: this.#packaging.own,
+      ledger: this.#shared?.ledger,
       load: () => this.#sessions(),
     });
     this.#side = side;
