@@ -408,6 +408,25 @@ test('a node that drains sends its viewers to another one', async () => {
   agent.destroy();
 });
 
+test('a long playlist is compressed for who takes that', async () => {
+  const { name } = publish({ ...TS, durationsMs: Array<number>(200).fill(2_000) });
+  const media = await mediaOf(name);
+  const plain = await get(media);
+  const zipped = async (encoding: string): Promise<string> => {
+    const headers = { 'Accept-Encoding': encoding };
+    const answer = await fetch(`http://127.0.0.1:${port}${media}`, { headers });
+    assert.equal(await answer.text(), plain.body);
+    return `${answer.headers.get('content-encoding')} ${answer.headers.get('vary')}`;
+  };
+  assert.equal(plain.headers.vary, 'Accept-Encoding');
+  assert.equal(await zipped('gzip, deflate'), 'gzip Accept-Encoding');
+  assert.equal(await zipped('br, gzip;q=0'), 'null Accept-Encoding');
+  const head = await get(media, { method: 'HEAD', headers: { 'Accept-Encoding': 'gzip' } });
+  assert.ok(Number(head.headers['content-length']) < plain.body.length / 4);
+  const { name: short } = publish(TS);
+  assert.equal((await get(await mediaOf(short), { headers: { 'Accept-Encoding': 'gzip' } })).headers.vary, undefined);
+});
+
 test('bytes from another node are sent when they have come, and a file that it does not have is not found', async () => {
   const { name, stream } = publish(TS);
   for (const file of [`live/${name}-4.ts`, `live/${name}-5.ts`]) stream.files.delete(file);

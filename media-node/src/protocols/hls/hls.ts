@@ -185,7 +185,13 @@ export class Hls {
       .filter((other) => other !== rendition)
       .map((other) => renditionReport(snapshot, other, here(request, token, other)))
       .join('');
-    const body = reports === '' ? bytes : Buffer.concat([bytes, Buffer.from(reports)]);
+    // Where there are reports there are deltas as well, which are short.
+    const zipped = reports === '' ? this.#cache.zipped(bytes) : undefined;
+    if (zipped !== undefined) response.appendHeader('Vary', 'Accept-Encoding');
+    const isZipped = zipped !== undefined && takesGzip(request);
+    if (isZipped) response.setHeader('Content-Encoding', 'gzip');
+    const plain = reports === '' ? bytes : Buffer.concat([bytes, Buffer.from(reports)]);
+    const body = isZipped ? zipped : plain;
     const { targetDurationS } = snapshot;
     const isBlocked = directives.msn !== undefined && isLowLatency(snapshot);
     const ageS = isBlocked ? targetDurationS * BLOCKED_AGE_TARGETS : targetDurationS / 2;
@@ -249,6 +255,11 @@ function here({ segments, query }: HttpRequest, token: string | undefined, track
 function vhostQuery(query: URLSearchParams): string {
   const name = query.get('vhost') || query.get('domain');
   return name === null || name === '' ? '' : `?vhost=${encodeURIComponent(name)}`;
+}
+
+/** RFC 9110 §12.5.3, as far as clients use it. */
+function takesGzip({ raw }: HttpRequest): boolean {
+  return /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(raw.headers['accept-encoding'] ?? '');
 }
 
 function maxAge(seconds: number): string {

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import type { MediaPlaylistRequest } from '../../formats/hls-playlist.ts';
 import { mediaPlaylist } from '../../formats/hls-playlist.ts';
@@ -5,8 +6,14 @@ import { mediaPlaylist } from '../../formats/hls-playlist.ts';
 /** Playlists kept of one snapshot: renditions, whole and as deltas; more only where somebody plays with the query. */
 const MAX_KEPT = 8;
 
+/** Shorter playlists fit into a few packets anyway. */
+const MIN_GZIP_BYTES = 4_096;
+/** About a millisecond for the longest playlists, a tenth of their length. */
+const GZIP_LEVEL = 4;
+
 /** Media playlists as they were made: all viewers of a snapshot get the same bytes. */
 export class PlaylistCache {
+  readonly #zipped = new WeakMap<Buffer, Buffer>();
   readonly #bySnapshot = new WeakMap<PackagingSnapshot, Map<string, Buffer>>();
 
   get(snapshot: PackagingSnapshot, request: MediaPlaylistRequest): Buffer {
@@ -22,5 +29,16 @@ export class PlaylistCache {
       if (kept.size < MAX_KEPT) kept.set(id, bytes);
     }
     return bytes;
+  }
+
+  /** A long playlist of this cache compressed; undefined for a short one. */
+  zipped(playlist: Buffer): Buffer | undefined {
+    if (playlist.length < MIN_GZIP_BYTES) return undefined;
+    let zipped = this.#zipped.get(playlist);
+    if (zipped === undefined) {
+      zipped = gzipSync(playlist, { level: GZIP_LEVEL });
+      this.#zipped.set(playlist, zipped);
+    }
+    return zipped;
   }
 }
