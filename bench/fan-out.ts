@@ -3,7 +3,7 @@ import { costs, faultOf, interleave, ofViewers, ratio, withFault } from './lib/c
 import type { Figure } from './lib/figure.ts';
 import { median } from './lib/figure.ts';
 import type { MergeWindow } from './lib/product.ts';
-import { benchVhost, NEEDS_WINDOW, startProduct, startRedis } from './lib/product.ts';
+import { benchVhost, NEEDS_WINDOW, startProduct, startRedis, windowSettled } from './lib/product.ts';
 import type { FloorFlush, StartServer } from './lib/servers.ts';
 import { startFloor, startNginx, startNodeMediaServer } from './lib/servers.ts';
 
@@ -91,7 +91,7 @@ export function rtmp3000(): Promise<Figure[]> {
     const samples = await interleave(
       {
         livecluster: { start: product(redisPort, 350) },
-        'livecluster auto': { start: product(redisPort, 'auto') },
+        'livecluster auto': { start: product(redisPort, 'auto'), settled: windowSettled },
         floor: { start: startFloor(floorOf(350)) },
       },
       { viewers: 3_000 },
@@ -154,7 +154,10 @@ export function auto(): Promise<Figure[]> {
   }
   return withRedis(async (redisPort) => {
     const samples = await interleave(
-      { livecluster: { start: product(redisPort, 'auto') }, floor: { start: startFloor(REALTIME) } },
+      {
+        livecluster: { start: product(redisPort, 'auto'), settled: windowSettled },
+        floor: { start: startFloor(REALTIME) },
+      },
       { viewers: 50 },
     );
     return [...costs('RTMP, 50 viewers, auto', 'RTMP, 50 viewers, auto', samples), addedLatency(what, samples)];

@@ -51,6 +51,8 @@ export interface Sample {
 export interface RunOptions extends ViewersOptions {
   /** Called at the end of the measured span, and at its begin with what it answered thrown away. */
   readonly inspect?: (server: MediaServer) => Promise<unknown>;
+  /** Resolves when the server does what it will go on doing, with all viewers there; the run counts from then on. */
+  readonly settled?: (server: MediaServer) => Promise<void>;
 }
 
 export async function measure<S extends MediaServer>(
@@ -66,6 +68,7 @@ export async function measure<S extends MediaServer>(
     source = await Publisher.start(server);
     viewers = await Viewers.start(server, options);
     await delay(SETTLE_MS);
+    await options.settled?.(server);
     await options.inspect?.(server);
     viewers.begin();
     const span = new SchedulerSpan(server.process.pid);

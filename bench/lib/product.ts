@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Role } from '#contract/names.ts';
 import { CONFIG_FILES, DEFAULT_VHOST } from '#contract/names.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
@@ -71,6 +72,26 @@ export interface Product extends MediaServer {
   readonly rtmpsPort?: number;
   /** Value of a metric whose line begins so, from the admin port. */
   metric(series: string): Promise<number>;
+}
+
+/** How long the window of `auto` has to stay as it is, and how long that is waited for. */
+const STEADY_MS = 6_000;
+const MOST_UNSTEADY_MS = 40_000;
+
+/** Waits until the window of `auto` has found its length: a node that has just compiled its code had no CPU to spare. */
+export async function windowSettled(server: MediaServer): Promise<void> {
+  const product = server as Product;
+  let windowS = NaN;
+  let sinceMs = performance.now();
+  for (const beganMs = sinceMs; performance.now() - beganMs < MOST_UNSTEADY_MS; await delay(500)) {
+    const now = await product.metric('livecluster_auto_merge_window_seconds');
+    if (now !== windowS) {
+      windowS = now;
+      sinceMs = performance.now();
+    } else if (performance.now() - sinceMs >= STEADY_MS) {
+      return;
+    }
+  }
 }
 
 /** What main.ts is told: environment and configuration folder. Close removes the folder. */

@@ -16,6 +16,7 @@ enableCompileCache();
 // What a start needs is loaded at once and in parallel, after the cache is there to speed it up.
 const [
   { parseNodeEnv },
+  { letHeapGrow },
   { switchedLogger },
   { TlsIdentity },
   folder,
@@ -24,6 +25,7 @@ const [
   { createRedisSharedState },
 ] = await Promise.all([
   import('#contract/node-env.ts'),
+  import('./lib/heap-growth.ts'),
   import('./lib/switched-logger.ts'),
   import('./lib/tls-identity.ts'),
   import('./config/config-folder.ts'),
@@ -53,6 +55,7 @@ function fail(error: unknown): never {
 }
 
 async function start(): Promise<void> {
+  letHeapGrow();
   const env = parseNodeEnv(process.env);
   const dir = env.LIVECLUSTER_CONFIG_DIR;
   const hasTls = env.LIVECLUSTER_RTMPS_PORT !== undefined;

@@ -51,12 +51,12 @@ describe('the auto window', () => {
     load = 0.25;
     assert.deepEqual(pass(60_000), [350], 'at 200 ms it would be over 0.2');
     load = 0.05;
-    assert.deepEqual(pass(4_000), [350]);
+    assert.deepEqual(pass(1_500), [350]);
     load = 0.6;
     assert.deepEqual(pass(1_000), [350], 'a peak begins the wait anew');
     load = 0.05;
-    assert.deepEqual(pass(4_000), [350]);
-    assert.deepEqual(pass(4_000), [350, 0], 'as far as the load allows in one step');
+    assert.deepEqual(pass(1_500), [350]);
+    assert.deepEqual(pass(1_500), [350, 0], 'as far as the load allows in one step');
   });
 
   test('settles whatever the number of viewers', () => {

@@ -17,7 +17,7 @@ const SHRINK_BELOW = 0.2;
 /** At this utilisation the true load can't be told any more: the longest window at once. */
 const SATURATED = 0.9;
 /** How long the load must stay low before the window shrinks; doubled each time it had to grow again soon after. */
-const SHRINK_AFTER_MS = 5_000;
+const SHRINK_AFTER_MS = 2_000;
 const MOST_SHRINK_AFTER_MS = 160_000;
 
 /**
