@@ -205,13 +205,18 @@ test('requests that make no sense are refused, and one that waits in vain is tol
     const { status, body } = await get(`${video}&${query}`, { headers: FMP4 });
     assert.equal(status, 400, `${query} ${body}`);
   }
+  let revision = 1;
   stream.changed = () => {
-    monotonicMs += 3_000;
+    monotonicMs += 1_000;
+    // Something new each time, but not what was asked for; then nothing any more.
+    if (revision < 4) stream.snapshot = { ...stream.snapshot!, revision: ++revision };
     return Promise.resolve();
   };
   const { status, headers, body } = await get(`${video}&_HLS_msn=8`, { headers: FMP4 });
   assert.deepEqual([status, headers['retry-after']], [503, '1']);
   assert.match(body, /^nothing new came in 3 target durations/);
+  assert.equal(revision, 4);
+  assert.equal((await get(`/live/${name}-video-7.p1.m4s`, { headers: FMP4 })).status, 404, 'a part that never came');
 });
 
 test('a stream that has just begun is waited for, one that nobody publishes is not', async () => {
@@ -223,6 +228,9 @@ test('a stream that has just begun is waited for, one that nobody publishes is n
   const { name: silent } = publish(undefined);
   const late = await get(`/live/${silent}.m3u8`);
   assert.deepEqual([late.status, late.body], [404, `live/${silent} has begun, but has no segment yet: ask again\n`]);
+  const { name: over, stream: ended } = publish(undefined);
+  ended.changed = () => Promise.resolve();
+  assert.equal((await get(`/live/${over}.m3u8`)).status, 404, 'one that ended before it had any');
   const none = await get('/live/nobody.m3u8');
   assert.deepEqual([none.status, none.body], [404, 'nobody publishes live/nobody: ask again when it has begun\n']);
 });

@@ -65,6 +65,7 @@ export class Hls {
     const located = this.#options.locator.locate(request);
     if (located?.kind !== 'm3u8' || !located.vhost.hls.enabled) return false;
     setCors(request.raw, response, located.vhost.security.cors.allowOrigins);
+    if (this.#options.isDraining()) response.setHeader('Connection', 'close');
     return this.#answer(request, response, located).then(() => true);
   }
 
@@ -120,18 +121,21 @@ export class Hls {
     }
     const { firstMediaMs = FIRST_MEDIA_MS } = this.#options;
     const endMs = this.#now() + firstMediaMs;
-    for (;;) {
+    for (let isLast = false; ;) {
       const { snapshot } = stream;
       const leftMs = endMs - this.#now();
+      isLast ||= leftMs <= 0 || departure.isOver;
       if (snapshot !== undefined && hlsRenditions(snapshot, vhost.hls.container).length > 0) {
-        if (leftMs <= 0 || hasAllTracks(snapshot, vhost.hls.container)) return { stream, snapshot };
+        if (isLast || hasAllTracks(snapshot, vhost.hls.container)) return { stream, snapshot };
       }
-      if (leftMs <= 0 || departure.isOver) {
+      if (isLast) {
         throw new HttpError(404, `${key.app}/${key.stream} has begun, but has no segment yet: ask again`, {
           retryAfterS: 1,
         });
       }
       await stream.changed(snapshot, leftMs, departure.signal);
+      // The time is over, or the stream is.
+      isLast = stream.snapshot === snapshot;
     }
   }
 
@@ -144,19 +148,19 @@ export class Hls {
     departure: Departure,
   ): Promise<PackagingSnapshot> {
     const endMs = this.#now() + first.targetDurationS * BLOCK_TARGETS * 1_000;
-    for (let snapshot = first; ; snapshot = stream.snapshot ?? snapshot) {
+    for (let snapshot = stream.snapshot ?? first; ;) {
       const state = reachOf(snapshot, rendition, directives);
       if (state === 'there') return snapshot;
       if (state === 'too-far') {
         throw new HttpError(400, '_HLS_msn and _HLS_part ask for more than the next segments: read the playlist again');
       }
-      const leftMs = endMs - this.#now();
-      if (leftMs <= 0 || departure.isOver) {
+      await stream.changed(snapshot, Math.max(0, endMs - this.#now()), departure.signal);
+      if (stream.snapshot === snapshot || stream.snapshot === undefined) {
         throw new HttpError(503, `nothing new came in ${BLOCK_TARGETS} target durations: ask again`, {
           retryAfterS: 1,
         });
       }
-      await stream.changed(snapshot, leftMs, departure.signal);
+      ({ snapshot } = stream);
     }
   }
 
@@ -200,7 +204,6 @@ export class Hls {
   }
 
   #send(request: HttpRequest, response: ServerResponse, body: Buffer, cacheControl: string): void {
-    if (this.#options.isDraining()) response.setHeader('Connection', 'close');
     response.writeHead(200, {
       'Content-Type': CONTENT_TYPE,
       'Content-Length': body.length,

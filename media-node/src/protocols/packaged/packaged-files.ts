@@ -72,6 +72,7 @@ export class PackagedFiles {
     stream: PackagedStream,
   ): true | Promise<true> {
     setCors(request.raw, response, located.vhost.security.cors.allowOrigins);
+    if (this.#options.isDraining()) response.setHeader('Connection', 'close');
     const bytes = isHinted(stream.snapshot, located.path) ? undefined : stream.read(located.path);
     if (bytes !== undefined && !(bytes instanceof Promise))
       return this.#send(request, response, located, stream, bytes);
@@ -96,6 +97,8 @@ export class PackagedFiles {
         const waitMs = startMs + patienceMs(snapshot, kind, path) - performance.now();
         if (waitMs <= 0 || departure.isOver) break;
         await stream.changed(snapshot, waitMs, departure.signal);
+        // The time is over, or the stream is.
+        if (stream.snapshot === snapshot) break;
         if (!isHinted(stream.snapshot, path)) bytes = await stream.read(path);
       }
       if (departure.isOver) return true;
@@ -112,7 +115,6 @@ export class PackagedFiles {
       kind = kindOf(located, stream.snapshot);
       this.#kinds.set(bytes, kind);
     }
-    if (this.#options.isDraining()) response.setHeader('Connection', 'close');
     const sent = answerFile(request.raw, response, bytes, kind);
     this.#options.viewers.sent(request.raw.socket, located.key, sent);
     return true;
