@@ -48,6 +48,8 @@ export class Encoder {
         ...(audio ? ['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=44100'] : []),
         ...['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-g', '25', '-pix_fmt', 'yuv420p'],
         ...(audio ? ['-c:a', 'aac', '-b:a', '64k'] : []),
+        // Nothing more comes of a process that is gone, but the tone would go on, as fast as it can.
+        ...(picture === 'clock' ? ['-shortest'] : []),
         ...['-f', 'flv', this.starts === 1 ? this.url : laterUrl],
       ],
       { stdio: [picture === 'clock' ? 'pipe' : 'ignore', 'ignore', 'pipe'] },

@@ -19,6 +19,12 @@ export interface Reader {
 const SECONDS = 6;
 const LIMIT_MS = 60_000;
 
+/**
+ * ffmpeg reads the initialization section again with each playlist, and says so: of its own live HLS in fragmented MP4, too.
+ */
+const OF_ITSELF = /^\[mov,mp4[^\]]*\] Found duplicated MOOV Atom\. Skipped it$|^ *Last message repeated \d+ times$/;
+const complaints = (stderr: string) => stderr.split('\n').filter((line) => line.trim() !== '' && !OF_ITSELF.test(line));
+
 /** ffmpeg takes the media apart and decodes it; a word on its standard error is a complaint. */
 async function ffmpeg(url: string, ...tracks: ('video' | 'audio')[]): Promise<void> {
   const { code, stdout, stderr } = await command(
@@ -29,7 +35,7 @@ async function ffmpeg(url: string, ...tracks: ('video' | 'audio')[]): Promise<vo
     ],
     { timeoutMs: LIMIT_MS },
   );
-  assert.equal(stderr.trim(), '', `ffmpeg ${url}`);
+  assert.deepEqual(complaints(stderr), [], `ffmpeg ${url}`);
   assert.equal(code, 0, `ffmpeg ${url}`);
   // Of two tracks the picture comes first: "0, dts, pts, duration, size, crc".
   const frames = (index: number) => stdout.split('\n').filter((line) => line.startsWith(`${index},`)).length;
@@ -107,26 +113,26 @@ async function gstreamer(url: string, ...demuxers: string[]): Promise<void> {
 export function readersOf(lowLatencyHost: string): readonly Reader[] {
   const path = (file: string) => `/live/stream01${file}`;
   return [
-    { name: 'ffmpeg, HLS of MPEG-TS,', read: (url) => ffmpeg(url + path('.m3u8'), 'video', 'audio') },
+    { name: 'ffmpeg, HLS of MPEG-TS', read: (url) => ffmpeg(url + path('.m3u8'), 'video', 'audio') },
     {
-      name: 'ffmpeg, Low-Latency HLS,',
+      name: 'ffmpeg, Low-Latency HLS',
       host: lowLatencyHost,
       read: (url) => ffmpeg(url + path('.m3u8'), 'video', 'audio'),
     },
-    { name: 'ffmpeg, DASH,', read: (url) => ffmpeg(url + path('.mpd'), 'video', 'audio') },
-    { name: 'ffmpeg, HTTP-TS,', read: (url) => ffmpeg(url + path('.ts'), 'video', 'audio') },
-    { name: 'ffmpeg, HTTP-AAC,', read: (url) => ffmpeg(url + path('.aac'), 'audio') },
-    { name: 'ffprobe, HLS of MPEG-TS,', read: (url) => ffprobe(url + path('.m3u8'), 'h264', 'aac') },
-    { name: 'ffprobe, DASH,', read: (url) => ffprobe(url + path('.mpd'), 'h264', 'aac') },
-    { name: "gohlslib's client, HLS of MPEG-TS,", read: (url) => gohlslib(url + path('.m3u8')) },
+    { name: 'ffmpeg, DASH', read: (url) => ffmpeg(url + path('.mpd'), 'video', 'audio') },
+    { name: 'ffmpeg, HTTP-TS', read: (url) => ffmpeg(url + path('.ts'), 'video', 'audio') },
+    { name: 'ffmpeg, HTTP-AAC', read: (url) => ffmpeg(url + path('.aac'), 'audio') },
+    { name: 'ffprobe, HLS of MPEG-TS', read: (url) => ffprobe(url + path('.m3u8'), 'h264', 'aac') },
+    { name: 'ffprobe, DASH', read: (url) => ffprobe(url + path('.mpd'), 'h264', 'aac') },
+    { name: "gohlslib's client, HLS of MPEG-TS", read: (url) => gohlslib(url + path('.m3u8')) },
     {
-      name: "gohlslib's client, Low-Latency HLS,",
+      name: "gohlslib's client, Low-Latency HLS",
       host: lowLatencyHost,
       read: (url) => gohlslib(url + path('.m3u8')),
     },
-    { name: 'VLC, HLS of MPEG-TS,', read: (url) => vlc(url + path('.m3u8')) },
-    { name: 'VLC, Low-Latency HLS,', host: lowLatencyHost, read: (url) => vlc(url + path('.m3u8')) },
-    { name: 'GStreamer, HLS of MPEG-TS,', read: (url) => gstreamer(url + path('.m3u8'), 'hlsdemux', 'tsdemux') },
-    { name: 'GStreamer, DASH,', read: (url) => gstreamer(url + path('.mpd'), 'dashdemux', 'qtdemux') },
+    { name: 'VLC, HLS of MPEG-TS', read: (url) => vlc(url + path('.m3u8')) },
+    { name: 'VLC, Low-Latency HLS', host: lowLatencyHost, read: (url) => vlc(url + path('.m3u8')) },
+    { name: 'GStreamer, HLS of MPEG-TS', read: (url) => gstreamer(url + path('.m3u8'), 'hlsdemux', 'tsdemux') },
+    { name: 'VLC, DASH', read: (url) => vlc(url + path('.mpd')) },
   ];
 }

@@ -23,6 +23,7 @@ export class RoundRobin {
   readonly #host: string | undefined;
   readonly #agent = new Agent({ keepAlive: true });
   readonly #server: Server;
+  readonly #asked = new Map<string, number>();
   #next = 0;
 
   private constructor(targets: readonly string[], host: string | undefined) {
@@ -48,11 +49,9 @@ export class RoundRobin {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** How many requests each target got. */
+  /** How many requests each target got, those that are not answered yet among them. */
   get spread(): Record<string, number> {
-    const counts = Object.fromEntries(this.#targets.map((target) => [target, 0]));
-    for (const { target } of this.passed) counts[target] = (counts[target] ?? 0) + 1;
-    return counts;
+    return Object.fromEntries(this.#targets.map((target) => [target, this.#asked.get(target) ?? 0]));
   }
 
   /** Requests that were answered with 400 or more, or not at all. */
@@ -62,6 +61,7 @@ export class RoundRobin {
 
   #pass(request: IncomingMessage, response: ServerResponse): void {
     const target = this.#targets[this.#next++ % this.#targets.length]!;
+    this.#asked.set(target, (this.#asked.get(target) ?? 0) + 1);
     const atMs = performance.now();
     const path = request.url ?? '/';
     const note = (status: number) => this.passed.push({ target, path, status, atMs });

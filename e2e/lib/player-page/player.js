@@ -24,7 +24,7 @@ function readClock(canvas, video) {
 
 const STARTERS = {
   hls: (video, url, seen) => startHls(video, url, seen, { lowLatencyMode: false }),
-  'hls-ll': (video, url, seen) => startHls(video, url, seen, { lowLatencyMode: true }),
+  'hls-ll': (video, url, seen) => startHls(video, url, seen, { lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.2 }),
   dash: startShaka,
   flv: (video, url, seen) => startMpegts(video, url, seen, 'flv'),
   ts: (video, url, seen) => startMpegts(video, url, seen, 'mpegts'),
