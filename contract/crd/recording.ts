@@ -150,7 +150,7 @@ const DvrStorage = withRules(
       .enum(['None', 'EmptyDir', 'PVC', 'S3'])
       .default('None')
       .describe(
-        "Where recordings go. EmptyDir: on the pod's disk, gone with the pod. PVC: on a volume of the pod's own. S3: into a bucket while they are made, by way of an EmptyDir. A change to or from PVC makes the origins anew, all at once; other changes roll them.",
+        "Where recordings go. EmptyDir: on the pod's disk, gone with the pod. PVC: on a volume of the pod's own. S3: into a bucket while they are made, by way of an EmptyDir. A change to PVC makes the origins anew, all at once: do it when nobody publishes. Other changes roll them.",
       ),
     size: Quantity.optional().describe(
       'Size of the volume, or most that the EmptyDir may hold; with S3 it holds what is not uploaded yet. Default 10Gi. A volume that is there keeps its size: enlarge its claim.',

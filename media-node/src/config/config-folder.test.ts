@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { pollText, readAdminToken, readConfigText, readSecrets } from './config-folder.ts';
+import { pollText, readAdminToken, readConfigText, readS3Credentials, readSecrets } from './config-folder.ts';
 
 async function folder(t: TestContext, files: Record<string, string>): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'livecluster-config-'));
@@ -25,6 +25,19 @@ test('the files of the folder are read, with the line end that an editor leaves'
   assert.equal(await readConfigText(path), '{}');
   assert.equal(await readAdminToken(path), 'a-token-that-is-long-enough');
   assert.deepEqual(await readSecrets(path), { relayKey: Buffer.from(KEY, 'hex'), redisUrl: 'redis://:pw@redis:6379' });
+});
+
+test('credentials for a bucket may be missing, and broken ones are refused without being shown', async (t) => {
+  const file = { version: 1, accessKeyId: 'id', secretAccessKey: 'sesame' };
+  assert.equal(await readS3Credentials(await folder(t, {})), undefined);
+  assert.deepEqual(await readS3Credentials(await folder(t, { 's3.json': JSON.stringify(file) })), file);
+  for (const text of ['sesame', JSON.stringify({ ...file, accessKeyId: '' })]) {
+    await assert.rejects(readS3Credentials(await folder(t, { 's3.json': text })), (error: Error) => {
+      assert.match(error.message, /s3\.json must hold .*accessKeyId/);
+      assert.doesNotMatch(`${error.message}${String(error.cause)}`, /sesame/);
+      return true;
+    });
+  }
 });
 
 test('a missing file is named', async (t) => {

@@ -147,7 +147,10 @@ export class S3ObjectStore implements ObjectStore {
       forcePathStyle: pathStyle,
       ...(endpoint !== undefined && { endpoint }),
       credentials: async () => {
-        const { accessKeyId, secretAccessKey, sessionToken } = (await credentials()) ?? {};
+        const found = await credentials().catch((cause: Error) => {
+          throw new ObjectStoreError('no-credentials', cause.message, { cause });
+        });
+        const { accessKeyId, secretAccessKey, sessionToken } = found ?? {};
         if (accessKeyId === undefined || secretAccessKey === undefined) {
           throw new ObjectStoreError('no-credentials', 'this node has no credentials for the bucket');
         }
