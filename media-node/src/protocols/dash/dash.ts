@@ -3,12 +3,14 @@ import type { PackagingSnapshot } from '#contract/packaging.ts';
 import type { Manifest } from '../../formats/dash-mpd.ts';
 import { hasManifest, manifest, manifestText } from '../../formats/dash-mpd.ts';
 import { setCors } from '../../http/cors.ts';
+import { Departure } from '../../http/departure.ts';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
 import type { PackagedStreams } from '../../packaging/packaged-stream.ts';
+import type { StreamKey } from '../../stream/stream-key.ts';
 import type { Located, PackagedLocator } from '../packaged/locator.ts';
 import { httpRefusal } from '../packaged/refusal.ts';
-import type { ViewerContexts } from '../packaged/viewer-context.ts';
+import type { ContextAnswer, ViewerContexts } from '../packaged/viewer-context.ts';
 import type { Viewers } from '../packaged/viewers.ts';
 
 export interface DashOptions {
@@ -63,31 +65,39 @@ export class Dash {
   }
 
   async #answer(request: HttpRequest, response: ServerResponse, located: Located): Promise<void> {
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
+    const departure = new Departure(response);
     try {
       const { key, vhost } = located;
       const { contexts, viewers } = this.#options;
       const token = vhost.hls.ctx ? request.query.get(CONTEXT) : null;
-      const context = token === null ? undefined : contexts.read(token, key);
+      const context = token === null ? undefined : this.#read(token, key);
       if (context?.kind === 'forged') {
         throw new HttpError(403, `this ${CONTEXT} is none of this stream: ask for the manifest without it`);
       }
-      const snapshot = await this.#begun(located, gone.signal);
+      const snapshot = await this.#begun(located, departure);
       if (context !== undefined && request.method !== 'HEAD') {
         const keepMs = Math.max(MIN_KEEP_MS, snapshot.targetDurationS * KEEP_TARGETS * 1_000);
-        await viewers.enter({ id: context.id, protocol: 'dash', key, request, keepMs });
+        await viewers.enter({ id: context.id, token, protocol: 'dash', key, request, keepMs });
       }
-      if (response.destroyed) return;
-      const next = context === undefined ? contexts.issue(key) : context.kind === 'expired' ? context.renewed : token!;
-      this.#send(request, response, located, snapshot, vhost.hls.ctx ? next : undefined);
+      if (departure.isOver) return;
+      let next = token ?? undefined;
+      if (context?.kind === 'expired') next = context.renewed;
+      else if (context === undefined && vhost.hls.ctx) next = contexts.issue(key);
+      this.#send(request, response, located, snapshot, next);
     } catch (error) {
-      if (!response.destroyed) throw httpRefusal(error);
+      if (!departure.isOver) throw httpRefusal(error);
     }
   }
 
+  /** What a context says; that of a viewer who is known here needs no proof, and lasts as long as the viewer stays. */
+  #read(token: string, key: StreamKey): ContextAnswer {
+    const { viewers, contexts } = this.#options;
+    const id = viewers.idOf(token, key);
+    return id === undefined ? contexts.read(token, key) : { kind: 'valid', id };
+  }
+
   /** A snapshot that there is a manifest of. Rejects with HttpError 404. */
-  async #begun({ key }: Located, signal: AbortSignal): Promise<PackagingSnapshot> {
+  async #begun({ key }: Located, departure: Departure): Promise<PackagingSnapshot> {
     const name = `${key.app}/${key.stream}`;
     const stream = await this.#options.streams.find(key);
     if (stream === undefined) throw new HttpError(404, `nobody publishes ${name}: ask again when it has begun`);
@@ -96,7 +106,7 @@ export class Dash {
       const { snapshot } = stream;
       if (snapshot !== undefined && hasManifest(snapshot) && (isLast || hasAllTracks(snapshot))) return snapshot;
       if (isLast) break;
-      await stream.changed(snapshot, Math.max(0, endMs - performance.now()), signal);
+      await stream.changed(snapshot, Math.max(0, endMs - performance.now()), departure.signal);
       // Without a change the time is over, the viewer gone or the packaging at its end.
       isLast = stream.snapshot === snapshot || stream.snapshot?.isEnded === true;
     }
