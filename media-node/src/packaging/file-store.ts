@@ -1,24 +1,27 @@
 import { totalmem } from 'node:os';
 import { constrainedMemory } from 'node:process';
+import { EMPTY } from '../lib/bytes.ts';
 import type { DiskFolder } from './disk-folder.ts';
 
 /** A file, in memory, on disk or in both, and how many groups name it. */
 interface Entry {
   bytes: Buffer | undefined;
+  /** Whose bytes it is made of when somebody asks: a segment that is there in parts. */
+  parts?: readonly Entry[] | undefined;
   isOnDisk: boolean;
   groups: number;
   /** What it counts for of the memory: nothing where another file's bytes hold it. */
   weight: number;
 }
 
-/** `part`: in memory alone. `segment`: on disk instead, where there is one. `small`, and segments with parts: in both. */
+/** `part`: in memory alone. `segment`: on disk instead, where there is one. `small`: in both. */
 export type FileKind = 'part' | 'segment' | 'small';
 
 /** The files of one segment, kept and forgotten together; what several segments name is kept as long as one of them. */
 export interface FileGroup {
   add(file: string, bytes: Buffer, kind: FileKind): void;
-  /** The part's bytes are now those of another file, which counts for them. */
-  lend(file: string, bytes: Buffer): void;
+  /** A file that is others of this group one behind the other; those hold its bytes. It is on disk besides, they are not. */
+  addJoined(file: string, parts: readonly string[]): void;
   /** Keeps a file of another group as well; a file that is not held stays so. */
   share(file: string): void;
   /** A file of so many bytes that may lie on the disk from before. */
@@ -123,6 +126,7 @@ export class StreamFiles {
 
   read(file: string): Buffer | undefined | Promise<Buffer | undefined> {
     const entry = this.#entries.get(file);
+    if (entry?.parts !== undefined) return this.#join(entry, entry.parts);
     if (entry === undefined || entry.bytes !== undefined || !entry.isOnDisk) return entry?.bytes;
     return this.#store.disk?.read(this.#vhost, file);
   }
@@ -162,12 +166,13 @@ export class StreamFiles {
         names.push(file);
         if (kind !== 'part') void this.#toDisk(file, entry, bytes, kind);
       },
-      lend: (file, bytes) => {
-        const entry = this.#entries.get(file);
-        if (entry === undefined) return;
-        this.#count(-entry.weight);
-        entry.weight = 0;
-        entry.bytes = bytes;
+      addJoined: (file, of) => {
+        const parts = of.map((name) => this.#entries.get(name)).filter((entry) => entry !== undefined);
+        if (names === undefined || this.#entries.has(file)) return;
+        const entry: Entry = { bytes: undefined, parts, isOnDisk: false, groups: 1, weight: 0 };
+        this.#entries.set(file, entry);
+        names.push(file);
+        if (this.#store.disk !== undefined) void this.#toDisk(file, entry, this.#join(entry, parts), 'small');
       },
       share: (file) => {
         const entry = this.#entries.get(file);
@@ -236,6 +241,24 @@ export class StreamFiles {
     this.#unlisted = [];
     this.#count(-this.bytes);
     this.#onClose();
+  }
+
+  /** Most segments with parts are never asked for as a whole: whoever has their parts has them. Not twice in memory. */
+  #join(entry: Entry, parts: readonly Entry[]): Buffer {
+    const bytes = Buffer.concat(parts.map((part) => part.bytes ?? EMPTY));
+    entry.bytes = bytes;
+    entry.parts = undefined;
+    entry.weight = bytes.length;
+    this.#count(bytes.length);
+    let at = 0;
+    for (const part of parts) {
+      const length = part.bytes?.length ?? 0;
+      part.bytes = bytes.subarray(at, at + length);
+      at += length;
+      this.#count(-part.weight);
+      part.weight = 0;
+    }
+    return bytes;
   }
 
   async #toDisk(file: string, entry: Entry, bytes: Buffer, kind: FileKind): Promise<void> {

@@ -31,9 +31,10 @@ const MAX_HELD_FRAMES = 5_000;
 const KEEP_NUMBERS_MS = 24 * 3_600_000;
 /** When a source is gone, another node may just be taking the stream: it has said so in the ledger after this time. */
 const END_MS = 1_000;
-/** With low latency every frame counts; otherwise it may come in company. */
-const LOW_DELAY_MS = 20;
+/** How late frames may come in company: each arrival alone costs more than all else. With low latency, this share of a part. */
 const DELAY_MS = 250;
+const PART_SHARE = 0.25;
+const LEAST_DELAY_MS = 25;
 
 /** What a Vhost says, as far as it concerns a packager. */
 export interface PackagerSettings {
@@ -98,7 +99,8 @@ export class Packager implements PackagedStream, StreamObserver {
   }
 
   get mostDelayMs(): number {
-    return this.#settings.format.partMs === undefined ? DELAY_MS : LOW_DELAY_MS;
+    const { partMs } = this.#settings.format;
+    return partMs === undefined ? DELAY_MS : Math.min(DELAY_MS, Math.max(LEAST_DELAY_MS, partMs * PART_SHARE));
   }
 
   /** Bytes of its files in memory. */

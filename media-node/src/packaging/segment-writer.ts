@@ -59,7 +59,7 @@ interface Open {
   readonly run: NonNullable<PackagedSegment['run']>;
   readonly group: FileGroup;
   /** Of low latency: parts so far. */
-  readonly parts: Record<Kind, { readonly media: PackagedMedia; readonly bytes: Buffer[] } | undefined>;
+  readonly parts: Record<Kind, PackagedMedia | undefined>;
 }
 
 interface Cmaf {
@@ -116,7 +116,7 @@ export class SegmentWriter implements SegmentSink {
     const media: Media = {};
     for (const kind of KINDS) {
       const parts = open.parts[kind];
-      if (parts !== undefined) media[kind] = { ...parts.media, parts: [...parts.media.parts] };
+      if (parts !== undefined) media[kind] = { ...parts, parts: [...parts.parts] };
     }
     if (media.video === undefined && media.audio === undefined) return undefined;
     const { seq, programDateTimeMs, isDiscontinuity, run } = open;
@@ -130,7 +130,7 @@ export class SegmentWriter implements SegmentSink {
     const next: NonNullable<PackagingSnapshot['nextPart']> = {};
     for (const kind of KINDS) {
       if (this.#cmaf[kind] === undefined) continue;
-      next[kind] = this.#partName(open, kind, open.parts[kind]?.media.parts.length ?? 0);
+      next[kind] = this.#partName(open, kind, open.parts[kind]?.parts.length ?? 0);
     }
     return next;
   }
@@ -289,25 +289,14 @@ export class SegmentWriter implements SegmentSink {
     if (parts === undefined) {
       const file = this.#settings.paths.fmp4Segment(this.#options.stream, this.#values(open, kind));
       const init = this.#cmaf[kind]?.init;
-      parts = {
-        media: {
-          file,
-          bytes: 0,
-          startMs: Math.max(0, startMs),
-          durationMs: 0,
-          parts: [],
-          isIndependent,
-          ...(init !== undefined && { init }),
-        },
-        bytes: [],
-      };
+      const base = { file, bytes: 0, startMs: Math.max(0, startMs), durationMs: 0, parts: [], isIndependent };
+      parts = init === undefined ? base : { ...base, init };
       open.parts[kind] = parts;
     }
-    const file = this.#partName(open, kind, parts.bytes.length);
-    parts.bytes.push(bytes);
-    parts.media.bytes += bytes.length;
-    parts.media.durationMs += durationMs;
-    parts.media.parts.push({ file, bytes: bytes.length, durationMs, isIndependent });
+    const file = this.#partName(open, kind, parts.parts.length);
+    parts.bytes += bytes.length;
+    parts.durationMs += durationMs;
+    parts.parts.push({ file, bytes: bytes.length, durationMs, isIndependent });
     open.group.add(file, bytes, 'part');
     this.#options.onPart();
   }
@@ -354,26 +343,20 @@ export class SegmentWriter implements SegmentSink {
     const { stream, figures, list } = this.#options;
     const whole = cmaf.rendition.end(span);
     const parts = open.parts[kind];
-    const bytes = whole ?? (parts === undefined ? undefined : Buffer.concat(parts.bytes));
+    const bytes = whole?.length ?? parts?.bytes;
     if (bytes === undefined) return;
     const file = this.#settings.paths.fmp4Segment(stream, this.#values(open, kind, span.durationMs));
-    // Its parts hold its bytes in memory anyway.
-    open.group.add(file, bytes, parts === undefined ? 'segment' : 'small');
-    let at = 0;
-    for (const part of parts?.media.parts ?? []) {
-      // The parts' bytes are the segment's: not twice in memory.
-      open.group.lend(part.file, bytes.subarray(at, at + part.bytes));
-      at += part.bytes;
-    }
-    if (!this.#settings.format.hasTs) figures.add(kind, bytes.length, span, list.targetDurationS);
+    if (whole !== undefined) open.group.add(file, whole, 'segment');
+    else open.group.addJoined(file, parts?.parts.map((part) => part.file) ?? []);
+    if (!this.#settings.format.hasTs) figures.add(kind, bytes, span, list.targetDurationS);
     const { startMs, durationMs, compositionMs, isIndependent } = span;
     media[kind] = {
       file,
-      bytes: bytes.length,
+      bytes,
       startMs: Math.max(0, startMs),
       durationMs,
       ...(compositionMs !== 0 && { compositionMs }),
-      parts: parts?.media.parts ?? [],
+      parts: parts?.parts ?? [],
       isIndependent,
       ...(cmaf.init !== undefined && { init: cmaf.init }),
     };
