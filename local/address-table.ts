@@ -12,7 +12,7 @@ function addresses({ name, ports }: RunningNode, host: string): readonly string[
 export function addressTable(nodes: readonly RunningNode[], host: string): string {
   const rtmps = nodes.some(({ ports }) => ports.rtmps !== undefined) ? ['publish and play (RTMPS)'] : [];
   const rows = [
-    ['node', 'publish and play (RTMP)', ...rtmps, 'play (HTTP-FLV)', 'API'],
+    ['node', 'publish and play (RTMP)', ...rtmps, 'play (HTTP-FLV; HLS: .m3u8)', 'API'],
     ...nodes.map((node) => addresses(node, host)),
   ];
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
