@@ -1,7 +1,7 @@
 import { EMPTY } from '../lib/bytes.ts';
 import type { Track } from '../media/track.ts';
 import { timescaleOf } from './fmp4-clock.ts';
-import { audioSampleEntry, videoSampleEntry } from './fmp4-sample-entry.ts';
+import { audioSampleEntry, toldSize, videoSampleEntry } from './fmp4-sample-entry.ts';
 import { box, fullBox, u16, u32, u64 } from './mp4-box.ts';
 
 /** ISO/IEC 14496-12 §8.8.3.1. Sound and key frames: depends on no other sample. Others: depends on some, is no sync sample. */
@@ -47,6 +47,7 @@ function trackExtends(track: Track, index: number): Buffer {
 
 function trackBox(track: Track, index: number): Buffer {
   const isVideo = track.kind === 'video';
+  const { width, height } = isVideo ? toldSize(track) : { width: 0, height: 0 };
   const tkhd = fullBox(
     'tkhd',
     0,
@@ -55,7 +56,7 @@ function trackBox(track: Track, index: number): Buffer {
     u32(0, 0),
     u16(0, 0, isVideo ? 0 : 0x100, 0), // layer, alternate group, volume
     UNITY_MATRIX,
-    isVideo ? u32(track.width * 0x10000, track.height * 0x10000) : u32(0, 0),
+    u32(width * 0x10000, height * 0x10000),
   );
   const timescale = timescaleOf(track);
   const mdhd = fullBox('mdhd', 0, 0, u32(0, 0, timescale, 0), u16(LANGUAGE_UNDETERMINED, 0));

@@ -8,15 +8,24 @@ import { box, fullBox, u16, u32 } from './mp4-box.ts';
 /** 72 pixels an inch, 16.16. */
 const RESOLUTION = 0x00480000;
 
+/** What is told where a configuration has no size, as VP9's: Chromium refuses 0 by 0, and decoders go by the pictures. */
+const UNKNOWN_SIZE = { width: 1_280, height: 720 };
+
+/** The size that an initialization section tells of a track, pixels. */
+export function toldSize({ width, height }: VideoTrack): { readonly width: number; readonly height: number } {
+  return width > 0 && height > 0 ? { width, height } : UNKNOWN_SIZE;
+}
+
 /** VisualSampleEntry (ISO/IEC 14496-12 §12.1.3) with the codec's configuration. Throws FormatError 'codec-config'. */
 export function videoSampleEntry(track: VideoTrack): Buffer {
   const { config } = track;
+  const { width, height } = toldSize(track);
   const entry = (type: string, configuration: Buffer): Buffer =>
     box(
       type,
       u16(0, 0, 0, 1), // reserved, data_reference_index
       Buffer.alloc(16),
-      u16(track.width, track.height),
+      u16(width, height),
       u32(RESOLUTION, RESOLUTION, 0),
       u16(1), // frame_count
       Buffer.alloc(32), // compressorname

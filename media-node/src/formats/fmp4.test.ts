@@ -173,7 +173,8 @@ for (const [name, track] of CODECS) {
   test(`ffprobe knows ${name} of ${track.kind === 'audio' ? `${track.sampleRate} Hz` : 'a picture'} by its initialization section`, () => {
     const rate = track.kind === 'audio' ? 'sample_rate,channels' : 'width,height';
     const [seen] = probe(new Fmp4Writer([track]).init, `stream=codec_name,${rate}`, 'error');
-    const numbers = track.kind === 'audio' ? [track.sampleRate, track.channels] : [track.width, track.height];
+    const numbers =
+      track.kind === 'audio' ? [track.sampleRate, track.channels] : [track.width || 1_280, track.height || 720];
     assert.deepEqual(seen, [name, ...numbers.map(String)]);
   });
 }
