@@ -8,9 +8,11 @@ import { z } from 'zod';
  *
  *   GET /cluster/packaging?vhost=…&app=…&stream=…[&after=<revision>&of=<nodeId>&waitMs=…]
  *       200, PackagingSnapshot. With `after` it waits until the revision is higher, or another node's, at most `waitMs`
- *       (MAX_PACKAGING_WAIT_MS at most); then 204 when nothing changed. 404: this node does not package the stream.
+ *       (MAX_PACKAGING_WAIT_MS at most); then 204 when nothing changed. Before there is anything to play it waits as well: 0 is
+ *       a revision that none has. 404: this node does not package the stream.
  *   GET /cluster/packaging/file?vhost=…&app=…&stream=…&file=…
- *       200, the bytes of a file that a snapshot named. 404: it is not here, or not any more.
+ *       200, the bytes of a file that a snapshot named, of a stream that this node packages or follows. 404: it is not here, or
+ *       not any more; no other node was asked.
  */
 
 export const PACKAGING_PATHS = { snapshot: '/cluster/packaging', file: '/cluster/packaging/file' } as const;

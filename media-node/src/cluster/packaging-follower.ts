@@ -8,6 +8,7 @@ import { PackagingFiles } from './packaging-files.ts';
 import type { FileSources } from './packaging-files.ts';
 import type { SnapshotVersion } from './packaging-client.ts';
 import { firstSeq, lastSeq, listedFiles, trimmedTo, withGaps } from './packaging-snapshots.ts';
+import type { ListedFile } from './packaging-snapshots.ts';
 
 export interface FollowerContext {
   readonly nodeId: string;
@@ -17,7 +18,7 @@ export interface FollowerContext {
   locate(key: StreamKey): Promise<OwnerRecord | undefined>;
   /** How long a playlist is shown after its stream has ended or was lost. */
   disposeMs(key: StreamKey): number;
-  /** How long a rendition's files are fetched ahead after somebody asked for one of them. */
+  /** How long a stream is followed, and a rendition's files are fetched ahead, after somebody asked for it. */
   holdMs(): number;
   /** Bytes that are fetched ahead of one stream when somebody begins to ask for a rendition. */
   readonly maxAheadBytes: number;
@@ -48,6 +49,9 @@ const MIN_LOST_MS = 15_000;
 const END_LOST_MS = 10_000;
 /** A new owner whose numbers are lower than what was shown is waited for: it may lack the last word of the one before. */
 const MAX_BEHIND_MS = 30_000;
+/** A stream is followed for so long after the last request, at least. */
+const MIN_HOLD_MS = 5_000;
+const HOLD_TARGETS = 3;
 /** Snapshots in a row whose files could not be fetched, after which one is shown without them. */
 const MAX_BROKEN = 3;
 
@@ -108,9 +112,9 @@ export class PackagingFollower implements PackagedStream {
     return this.#isClosed;
   }
 
-  /** When somebody asked for the stream last; now while somebody waits. */
-  get touchedMs(): number {
-    return this.#waiters.size > 0 ? this.#now() : this.#touchedMs;
+  /** Nobody waits, and nobody has asked for a while. */
+  get isIdle(): boolean {
+    return this.#waiters.size === 0 && this.#now() - this.#touchedMs > this.#holdMs();
   }
 
   touch(): void {
@@ -167,6 +171,12 @@ export class PackagingFollower implements PackagedStream {
 
   #now(): number {
     return this.#context.sources.now();
+  }
+
+  /** Viewers come again within a target duration or so, whatever the configuration says. */
+  #holdMs(): number {
+    const againMs = HOLD_TARGETS * 1_000 * (this.#snapshot?.targetDurationS ?? 0);
+    return Math.max(this.#context.holdMs(), MIN_HOLD_MS, againMs);
   }
 
   #begin(begin: FollowBegin): void {
@@ -241,7 +251,8 @@ export class PackagingFollower implements PackagedStream {
     if (shown !== undefined && this.#isBehind(shown, snapshot)) return true;
     const from = shown === undefined ? -1 : firstSeq(shown);
     const next = firstSeq(snapshot) < from ? trimmedTo(snapshot, from) : snapshot;
-    const { missing, isBroken } = await this.#fetchNew(next);
+    const files = listedFiles(next);
+    const { missing, isBroken } = await this.#fetchNew(files);
     if (this.#isClosed || this.#turn.signal.aborted) return true;
     if (isBroken && this.#broken < MAX_BROKEN) {
       this.#broken += 1;
@@ -252,14 +263,14 @@ export class PackagingFollower implements PackagedStream {
     const whole = withGaps(next, missing);
     const isNews = whole.isEnded && shown !== undefined && !shown.isEnded;
     this.#end = isNews ? { snapshot: whole, atMs: this.#now() } : undefined;
-    this.#show(isNews ? { ...whole, isEnded: false } : whole);
+    this.#show(isNews ? { ...whole, isEnded: false } : whole, whole === next ? files : listedFiles(whole));
     return true;
   }
 
   /** Fetches the files that were not listed before, of the renditions that somebody asks for. */
-  #fetchNew(snapshot: PackagingSnapshot) {
+  #fetchNew(files: ReadonlyMap<string, ListedFile>) {
     return this.files.fetchAhead(
-      listedFiles(snapshot),
+      files,
       this.#wanted(),
       this.#context.maxAheadBytes,
       (file) => this.files.listed(file) === undefined,
@@ -279,9 +290,9 @@ export class PackagingFollower implements PackagedStream {
     return nowMs - this.#behindSinceMs < MAX_BEHIND_MS;
   }
 
-  #show(snapshot: PackagingSnapshot): void {
+  #show(snapshot: PackagingSnapshot, files: ReadonlyMap<string, ListedFile> = listedFiles(snapshot)): void {
     this.#snapshot = snapshot;
-    this.files.list(listedFiles(snapshot));
+    this.files.list(files);
     this.#wake();
   }
 
@@ -344,7 +355,7 @@ export class PackagingFollower implements PackagedStream {
   }
 
   #wanted(): ReadonlySet<RenditionName> {
-    const sinceMs = this.#now() - this.#context.holdMs();
+    const sinceMs = this.#now() - this.#holdMs();
     return new Set([...this.#asked].filter(([, atMs]) => atMs >= sinceMs).map(([rendition]) => rendition));
   }
 

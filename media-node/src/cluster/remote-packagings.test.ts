@@ -7,6 +7,7 @@ import { PackagingError } from '../packaging/packaged-stream.ts';
 import type { PackagedStream } from '../packaging/packaged-stream.ts';
 import { lastSeq } from './packaging-snapshots.ts';
 import { contentOf } from './testing/fake-packager.ts';
+import { testConfig } from './testing/fakes.ts';
 import { PackagingRig } from './testing/packaging-rig.ts';
 import type { RigNode } from './testing/packaging-rig.ts';
 import { until } from './testing/until.ts';
@@ -255,6 +256,26 @@ describe('packaged streams of other nodes', () => {
     );
     const refused = answers.filter(({ status }) => status === 'rejected');
     assert.equal(refused.length, 200 - 64);
+  });
+
+  test('a stream that nobody asks for is followed no more, and its files stay for a while', async () => {
+    const rig = open();
+    const clock = { aheadMs: 0 };
+    const [origin, edge] = [
+      await rig.node('origin'),
+      await rig.node('edge', { config: testConfig({ pullHoldMs: 0 }), now: () => Date.now() + clock.aheadMs }),
+    ];
+    const packaged = await origin.publish(key);
+    const seq = packaged.segment();
+    const stream = await found(edge);
+    const file = fileOf(await shows(stream, seq), seq);
+    await stream.read(file);
+    clock.aheadMs = 7_000;
+    await until('it is followed no more', () => edge.remote.stats.followed === 0);
+    await until('nobody polls', () => packaged.waiting === 0);
+    assert.deepEqual(edge.remote.inMemory(key, file), contentOf(origin.nodeId, seq));
+    clock.aheadMs = 80_000;
+    await until('its files are forgotten', () => edge.remote.stats.bytes === 0);
   });
 
   test('a node follows so many streams and no more', async () => {

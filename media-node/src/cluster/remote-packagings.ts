@@ -51,6 +51,8 @@ const MAX_NONE = 1_000;
 const MAX_OTHERS = 12;
 const ASKING_AT_ONCE = 32;
 const SWEEP_MS = 1_000;
+/** Fetched of one stream when somebody begins to ask for it: a minute of 30 Mbit/s. Of a longer window, what viewers ask for. */
+const MAX_AHEAD_BYTES = 256 * 1024 * 1024;
 /** Files that are not listed, asked of others: at once, and for long. Viewers that change nodes ask for some. */
 const GUESSES = 100;
 const GUESSES_A_SECOND = 20;
@@ -96,7 +98,7 @@ export class RemotePackagings implements PackagedStreams {
       locate: async (key) => (await locator.locate(key)) ?? this.#former(key),
       disposeMs: ({ vhost }) => config.vhosts.named(vhost)?.hls.disposeMs ?? 0,
       holdMs: () => config.config.pullHoldMs,
-      maxAheadBytes: maxStreamBytes / 2,
+      maxAheadBytes: Math.min(maxStreamBytes / 2, MAX_AHEAD_BYTES),
       waitMs,
       endMs,
     };
@@ -210,9 +212,8 @@ export class RemotePackagings implements PackagedStreams {
   }
 
   #sweepNow(): void {
-    const idleSinceMs = this.#now() - this.#options.config.config.pullHoldMs;
     for (const [id, follower] of this.#followers) {
-      if (follower.touchedMs < idleSinceMs) follower.close('nobody asks for it any more');
+      if (follower.isIdle) follower.close('nobody asks for it any more');
       if (follower.isClosed) this.#followers.delete(id);
     }
     const nowMs = this.#now();
