@@ -41,6 +41,10 @@ export interface DiskFolderOptions {
   readonly system?: FolderSystem;
   /** Bytes that wait to be written at most; past it files stay in memory alone. Default 64 MiB. */
   readonly maxWaitingBytes?: number;
+  /** Bytes that the folder may hold: a pod whose EmptyDir grows over its size is evicted. No limit when left out. */
+  readonly mostBytes?: number | undefined;
+  /** Milliseconds; default Date.now. */
+  readonly now?: () => number;
 }
 
 /** Hidden beside its place until it is whole: no reader ever sees half a file. */
@@ -50,6 +54,9 @@ const AT_ONCE = 4;
 
 /** How long a node that closes waits for its disk. */
 const MOST_IDLE_MS = 5_000;
+
+/** A folder that seems full is counted at most so often: much of what was written is gone again. */
+const RECOUNT_MS = 5_000;
 
 interface Job {
   readonly path: string;
@@ -71,6 +78,10 @@ export class DiskFolder {
   #numbers = 0;
   readonly #pending = new Set<Promise<unknown>>();
   #isFailing = false;
+  /** What was in the folder when it was last counted, and all that was written since. */
+  #usedBytes = Infinity;
+  #countedAtMs = -Infinity;
+  #counting: Promise<void> | undefined;
   /** Files that could not be written. */
   errors = 0;
 
@@ -185,6 +196,10 @@ export class DiskFolder {
   async #write({ path, bytes }: Job): Promise<boolean> {
     this.#numbers += 1;
     const open = `${path}.${process.pid}-${this.#numbers}${OPEN_ENDING}`;
+    if (!(await this.#takeRoom(bytes.length))) {
+      this.#failed('the folder holds as much as it may');
+      return false;
+    }
     try {
       await this.#system.mkdir(dirname(path));
       await this.#system.write(open, bytes);
@@ -199,6 +214,31 @@ export class DiskFolder {
     return true;
   }
 
+  async #takeRoom(bytes: number): Promise<boolean> {
+    const { mostBytes, now = Date.now } = this.#options;
+    if (mostBytes === undefined) return true;
+    if (this.#usedBytes + bytes > mostBytes && now() - this.#countedAtMs >= RECOUNT_MS) {
+      this.#counting ??= this.#count(now()).finally(() => (this.#counting = undefined));
+    }
+    await this.#counting;
+    if (this.#usedBytes + bytes > mostBytes) return false;
+    this.#usedBytes += bytes;
+    return true;
+  }
+
+  async #count(nowMs: number): Promise<void> {
+    this.#countedAtMs = nowMs;
+    let bytes = 0;
+    try {
+      for await (const { path } of this.#system.files(this.#root)) {
+        bytes += await this.#system.size(join(this.#root, path)).catch(() => 0);
+      }
+    } catch {
+      // There is no such folder yet.
+    }
+    this.#usedBytes = bytes;
+  }
+
   #failed(fault: string): void {
     this.errors += 1;
     if (this.#isFailing) return;
@@ -206,7 +246,7 @@ export class DiskFolder {
     const { folder } = this.#options;
     this.#options.log.error(
       { folder, fault },
-      'segments cannot be written to disk and stay in memory: free or mend the disk',
+      'segments cannot be written to disk and stay in memory: free or mend the disk, or raise origin.storage.hls.size of the LiveCluster',
     );
   }
 }

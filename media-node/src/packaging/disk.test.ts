@@ -172,3 +172,19 @@ test('what waits to be written is bounded', async (t) => {
   resolve();
   await Promise.all(writes);
 });
+
+test('a folder with a limit takes no more, and counts anew a while later', async (t) => {
+  const folder = await emptyFolder(t);
+  const log = pino({ level: 'silent' });
+  let nowMs = 1_000_000;
+  const disk = new DiskFolder({ folder, log, mostBytes: 250, now: () => nowMs });
+  const write = (file: string) => disk.write('v', file, Buffer.alloc(100));
+  assert.deepEqual([await write('a'), await write('b'), await write('c')], [true, true, false]);
+  assert.equal(disk.errors, 1);
+  await disk.remove('v', 'a');
+  assert.equal(await write('c'), false, 'it was counted a moment ago');
+  nowMs += 10_000;
+  assert.equal(await write('c'), true);
+  const next = new DiskFolder({ folder, log, mostBytes: 250 });
+  assert.equal(await next.write('v', 'd', Buffer.alloc(100)), false, 'what is there already counts');
+});

@@ -22,6 +22,8 @@ export interface PackagingsOptions {
   readonly secret: Buffer;
   /** Segments are written below it; left out: they are in memory alone. */
   readonly folder?: string | undefined;
+  /** Bytes that the folder may hold; no limit when left out. */
+  readonly folderMostBytes?: number | undefined;
   /** The file system of that folder; default the machine's. */
   readonly system?: FolderSystem;
   /** Bounds of the memory. */
@@ -68,8 +70,10 @@ export class Packagings implements PackagedStreams, SourceListener {
 
   constructor(options: PackagingsOptions) {
     this.#options = options;
-    const { folder, system, memory, logger: log, now = Date.now } = options;
-    if (folder !== undefined) this.#disk = new DiskFolder({ folder, log, ...(system !== undefined && { system }) });
+    const { folder, folderMostBytes: mostBytes, system, memory, logger: log, now = Date.now } = options;
+    if (folder !== undefined) {
+      this.#disk = new DiskFolder({ folder, mostBytes, log, ...(system !== undefined && { system }) });
+    }
     this.#store = new FileStore({ ...memory, now, disk: this.#disk });
     this.#startedMs = now();
     if (this.#disk !== undefined) {

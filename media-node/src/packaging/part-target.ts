@@ -2,17 +2,27 @@
 const ROUNDING_MS = 2;
 /** RFC 8216bis §4.4.4.9: every part but the last of a segment has at least this share of the part target. A bit more. */
 const LEAST_SHARE = 0.86;
+/** More jitter than this share of a part is none: parts then are as they are. */
+const MOST_JITTER = 0.2;
+
+/** How a track's frames come. */
+export interface FramePace {
+  /** How long a frame is, in the mean. */
+  readonly frameMs: number;
+  /** How far times are off an even pace: encoders that stamp on arrival. */
+  readonly jitterMs: number;
+}
 
 /**
  * The part target nearest above the wished one that whole frames can fill: never exceeded, and filled to the share that every
- * part must have. `frameMs`: how long the frames of each track are. `mostMs`: the target duration of segments.
+ * part must have. `mostMs`: the target duration of segments.
  */
-export function partTargetOf(wishedMs: number, frameMs: readonly number[], mostMs: number): number {
-  const leastMs = Math.ceil(Math.max(wishedMs, ...frameMs.map((ms) => ms + ROUNDING_MS)));
+export function partTargetOf(wishedMs: number, paces: readonly FramePace[], mostMs: number): number {
+  const leastMs = Math.ceil(Math.max(wishedMs, ...paces.map((pace) => pace.frameMs + marginMs(pace, wishedMs))));
   let best = leastMs;
   let bestShare = 0;
   for (let targetMs = leastMs; targetMs <= 2 * leastMs; targetMs++) {
-    const share = Math.min(1, ...frameMs.map((ms) => filled(targetMs, ms)));
+    const share = Math.min(1, ...paces.map((pace) => filled(targetMs, pace, marginMs(pace, wishedMs))));
     if (share > bestShare) {
       best = targetMs;
       bestShare = share;
@@ -22,10 +32,15 @@ export function partTargetOf(wishedMs: number, frameMs: readonly number[], mostM
   return Math.min(best, mostMs);
 }
 
-/** Share of a part that as many frames as go in fill. */
-function filled(targetMs: number, frameMs: number): number {
+function marginMs({ jitterMs }: FramePace, wishedMs: number): number {
+  return ROUNDING_MS + Math.min(jitterMs, MOST_JITTER * wishedMs);
+}
+
+/** Share of a part that as many frames as go in fill at least. */
+function filled(targetMs: number, { frameMs }: FramePace, margin: number): number {
   // A number of frames that fits exactly must not be one fewer by a float's rounding.
-  return (Math.floor((targetMs - ROUNDING_MS) / frameMs + 1e-6) * frameMs) / targetMs;
+  const frames = Math.floor((targetMs - margin) / frameMs + 1e-6);
+  return (frames * frameMs - (margin - ROUNDING_MS)) / targetMs;
 }
 
 /** Whether a part that begins at `startMs` has to be closed before a frame which usually lasts `usualMs`. */

@@ -3,6 +3,7 @@ import { TsMuxer } from '../formats/mpegts-muxer.ts';
 import type { Frame } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 import { isPartFull } from './part-target.ts';
+import type { FramePace } from './part-target.ts';
 import type { Span } from './segmenter.ts';
 import { TrackSpan } from './track-span.ts';
 
@@ -100,11 +101,15 @@ export class CmafRendition {
     this.#pace = new TrackSpan(track.kind);
   }
 
-  /** How long its frames usually are; undefined before there are two. */
-  get frameMs(): number | undefined {
-    const { frames, startMs, lastMs, usualMs } = this.#pace;
-    if (frames < 2) return undefined;
-    return this.track.kind === 'audio' ? usualMs : (lastMs - startMs) / (frames - 1);
+  /** How its frames come; undefined before there are two in the open segment, or since parts are made. */
+  get pace(): FramePace | undefined {
+    const samples = this.#samples;
+    const startMs = samples[0]?.dtsMs ?? 0;
+    const meanMs = ((samples.at(-1)?.dtsMs ?? 0) - startMs) / (samples.length - 1);
+    if (samples.length < 2 || this.#partTargetMs !== undefined) return undefined;
+    const frameMs = this.track.kind === 'audio' ? this.#pace.usualMs : meanMs;
+    const offMs = samples.map(({ dtsMs }, index) => Math.abs(dtsMs - startMs - index * meanMs));
+    return { frameMs, jitterMs: Math.max(...offMs.map((ms) => ms - 1), 0) };
   }
 
   /** Makes parts, of what has been held back since the segment's beginning too. */

@@ -141,8 +141,8 @@ export class SegmentWriter implements SegmentSink {
     const { partMs } = (this.#next ?? this.#settings).format;
     this.partTargetMs = undefined;
     if (partMs === undefined) return;
-    const frameMs = KINDS.map((kind) => this.#cmaf[kind]?.rendition.frameMs ?? figures.frameMs(kind));
-    const known = frameMs.filter((each) => each !== undefined);
+    const paces = KINDS.map((kind) => this.#cmaf[kind]?.rendition.pace ?? figures.pace(kind));
+    const known = paces.filter((each) => each !== undefined);
     this.partTargetMs = partTargetOf(partMs, known, targetDurationS * 1_000);
     // Where another format begins, its renditions are told when they are made.
     if (this.#next !== undefined && this.#next.format.id !== this.#settings.format.id) return;
@@ -298,6 +298,7 @@ export class SegmentWriter implements SegmentSink {
     parts.durationMs += durationMs;
     parts.parts.push({ file, bytes: bytes.length, durationMs, isIndependent });
     open.group.add(file, bytes, 'part');
+    this.#options.figures.addPart(kind, bytes.length, durationMs);
     this.#options.onPart();
   }
 

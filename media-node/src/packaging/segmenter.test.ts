@@ -209,7 +209,7 @@ test('after its end a stream may come back, at any time of its clock', () => {
     cuts.map(({ begin, end }) => [begin.isDiscontinuity, end === undefined ? undefined : Math.round(end.durationMs)]),
     [
       [false, 2_000],
-      [false, 1_001],
+      [false, 1_000],
       [true, 2_000],
       [false, undefined],
     ],
@@ -224,7 +224,7 @@ test('a change of the least length begins another playlist at the next key frame
   segmenter.restart(6_000);
   feed(streamOf({ startMs: 5_000, seconds: 13 }));
   assert.deepEqual(targets, [2, 6]);
-  assert.deepEqual(durations(cuts).map(Math.round), [2_000, 2_000, 1_001, 6_000, 6_000]);
+  assert.deepEqual(durations(cuts).map(Math.round), [2_000, 2_000, 1_000, 6_000, 6_000]);
   assert.equal(cuts[3]?.begin.isDiscontinuity, true);
 });
 

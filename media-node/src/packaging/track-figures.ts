@@ -1,6 +1,7 @@
 import type { PackagedTrack } from '#contract/packaging.ts';
 import { codecString } from '../formats/codec-string.ts';
 import type { Track } from '../media/track.ts';
+import type { FramePace } from './part-target.ts';
 import type { Kind, Span } from './segmenter.ts';
 
 /** Segments shorter than this part of the target duration tell nothing of a peak (RFC 8216bis §4.4.6.2, BANDWIDTH). */
@@ -14,6 +15,9 @@ interface Figures {
   peakBitrate: number;
   bits: number;
   mediaMs: number;
+  /** Of parts before there is a segment. */
+  partBits: number;
+  partMs: number;
   /** Of the present track. */
   frames: number;
   framesMs: number;
@@ -54,15 +58,24 @@ export class TrackFigures {
     }
   }
 
-  /** How long a frame of a kind is; undefined before the first complete segment. */
-  frameMs(kind: Kind): number | undefined {
+  /** A part, which tells something before the first segment is complete. */
+  addPart(kind: Kind, bytes: number, durationMs: number): void {
+    const figures = this.#kinds[kind];
+    if (figures.bits > 0) return;
+    figures.partBits += bytes * 8;
+    figures.partMs += durationMs;
+  }
+
+  /** How frames of a kind come; undefined before the first complete segment. */
+  pace(kind: Kind): FramePace | undefined {
     const { frames, framesMs } = this.#kinds[kind];
-    return frames === 0 ? undefined : framesMs / frames;
+    return frames === 0 ? undefined : { frameMs: framesMs / frames, jitterMs: 0 };
   }
 
   tracks(): PackagedTrack[] {
     return [this.#kinds.video, this.#kinds.audio].flatMap((figures) => {
-      const { track, peakBitrate, bits, mediaMs, frames, framesMs } = figures;
+      const { track, bits, mediaMs, frames, framesMs, partBits, partMs } = figures;
+      const peakBitrate = figures.peakBitrate || (partMs === 0 ? 0 : Math.ceil((partBits * 1_000) / partMs));
       const codecs = track === undefined ? undefined : codecString(track);
       if (track === undefined || codecs === undefined) return [];
       const averageBitrate = mediaMs === 0 ? 0 : Math.round((bits * 1_000) / mediaMs);
@@ -84,7 +97,7 @@ export class TrackFigures {
 }
 
 function newFigures(): Figures {
-  return { track: undefined, peakBitrate: 0, bits: 0, mediaMs: 0, frames: 0, framesMs: 0 };
+  return { track: undefined, peakBitrate: 0, bits: 0, mediaMs: 0, partBits: 0, partMs: 0, frames: 0, framesMs: 0 };
 }
 
 /** Rounded to thousandths. */

@@ -8,6 +8,8 @@ const USUAL_MS = { video: 40, audio: 23 } as const;
 
 /** One frame that stays for long does not make the next ones last as long. */
 const MOST_CHANGE = 4;
+/** Times jitter: what is usual is a mean of the last few. */
+const SMOOTHING = 0.25;
 
 /** One track's frames of the open segment, and how far its frames usually lie apart. */
 export class TrackSpan {
@@ -22,6 +24,7 @@ export class TrackSpan {
   beginsWithKey = false;
   /** How long its last frame is shown or heard, as far as is known before the next one comes. */
   usualMs: number;
+  #isMeasured = false;
   #track: Track | undefined;
   #samples: FrameSamples | undefined;
 
@@ -44,7 +47,10 @@ export class TrackSpan {
     if (samples > 0 && track.kind === 'audio' && track.sampleRate > 0) {
       this.usualMs = (samples * 1_000) / track.sampleRate;
     } else if (this.frames > 0) {
-      this.usualMs = Math.min(dtsMs - this.lastMs, this.usualMs * MOST_CHANGE);
+      const gapMs = dtsMs - this.lastMs;
+      if (this.#isMeasured) this.usualMs += (Math.min(gapMs, this.usualMs * MOST_CHANGE) - this.usualMs) * SMOOTHING;
+      else this.usualMs = gapMs;
+      this.#isMeasured = true;
     }
     this.lastMs = dtsMs;
     this.frames += 1;
