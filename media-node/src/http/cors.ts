@@ -25,3 +25,16 @@ export function setCors(request: IncomingMessage, response: ServerResponse, allo
   response.setHeader('Access-Control-Expose-Headers', EXPOSED);
   response.setHeader('Access-Control-Max-Age', '600');
 }
+
+/**
+ * The same for answers that caches may give to others: what they keep of a request without an Origin has to do for one with.
+ */
+export function setSharedCors(
+  request: IncomingMessage,
+  response: ServerResponse,
+  allowOrigins: readonly string[],
+): void {
+  if (request.headers.origin !== undefined) setCors(request, response, allowOrigins);
+  else if (allowOrigins.includes('*')) response.setHeader('Access-Control-Allow-Origin', '*');
+  else response.setHeader('Vary', 'Origin');
+}

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import type { Manifest } from '../../formats/dash-mpd.ts';
 import { hasManifest, manifest, manifestText } from '../../formats/dash-mpd.ts';
-import { setCors } from '../../http/cors.ts';
+import { setSharedCors } from '../../http/cors.ts';
 import { Departure } from '../../http/departure.ts';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
@@ -60,7 +60,7 @@ export class Dash {
   handle(request: HttpRequest, response: ServerResponse): boolean | Promise<boolean> {
     const located = this.#options.locator.locate(request);
     if (located?.kind !== 'mpd' || !located.vhost.dash.enabled) return false;
-    setCors(request.raw, response, located.vhost.security.cors.allowOrigins);
+    setSharedCors(request.raw, response, located.vhost.security.cors.allowOrigins);
     return this.#answer(request, response, located).then(() => true);
   }
 

@@ -400,6 +400,13 @@ test("CORS is the vhost's, on playlists and files", async () => {
       ];
     assert.equal(await allowed('https://a.example'), 'https://a.example');
     assert.equal(await allowed('https://b.example'), undefined);
+    const { headers } = await get(`/live/${file}`, { headers: { Host: 'strict.example' } });
+    assert.equal(headers.vary, 'Origin', 'what a cache keeps is not for every origin');
+  }
+  const { name: open } = publish(TS);
+  for (const file of [`${open}.m3u8`, `${open}-4.ts`]) {
+    const { headers } = await get(`/live/${file}`);
+    assert.equal(headers['access-control-allow-origin'], '*', 'what a cache keeps does for browsers too');
   }
 });
 

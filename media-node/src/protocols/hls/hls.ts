@@ -3,7 +3,7 @@ import type { PackagingSnapshot, RenditionName } from '#contract/packaging.ts';
 import { RENDITIONS } from '#contract/packaging.ts';
 import { hlsRenditions, multivariantPlaylist } from '../../formats/hls-multivariant.ts';
 import { isLowLatency, renditionReport } from '../../formats/hls-playlist.ts';
-import { setCors } from '../../http/cors.ts';
+import { setSharedCors } from '../../http/cors.ts';
 import { Departure } from '../../http/departure.ts';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
@@ -64,7 +64,7 @@ export class Hls {
   handle(request: HttpRequest, response: ServerResponse): boolean | Promise<boolean> {
     const located = this.#options.locator.locate(request);
     if (located?.kind !== 'm3u8' || !located.vhost.hls.enabled) return false;
-    setCors(request.raw, response, located.vhost.security.cors.allowOrigins);
+    setSharedCors(request.raw, response, located.vhost.security.cors.allowOrigins);
     if (this.#options.isDraining()) response.setHeader('Connection', 'close');
     return this.#answer(request, response, located).then(() => true);
   }

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
-import { setCors } from '../../http/cors.ts';
+import { setSharedCors } from '../../http/cors.ts';
 import { Departure } from '../../http/departure.ts';
 import type { FileKind } from '../../http/file-answer.ts';
 import { answerFile } from '../../http/file-answer.ts';
@@ -71,7 +71,7 @@ export class PackagedFiles {
     located: Located,
     stream: PackagedStream,
   ): true | Promise<true> {
-    setCors(request.raw, response, located.vhost.security.cors.allowOrigins);
+    setSharedCors(request.raw, response, located.vhost.security.cors.allowOrigins);
     if (this.#options.isDraining()) response.setHeader('Connection', 'close');
     const bytes = isHinted(stream.snapshot, located.path) ? undefined : stream.read(located.path);
     if (bytes !== undefined && !(bytes instanceof Promise))
