@@ -32,6 +32,8 @@ export const NodeEnv = z.object({
   LIVECLUSTER_ADMIN_PORT: port(PORTS.admin),
   /** Where segments are written besides; left out: they are in memory alone. */
   LIVECLUSTER_HLS_FOLDER: folder(),
+  /** Bytes that the folder of segments may hold; left out: as many as its disk takes. */
+  LIVECLUSTER_HLS_MOST_BYTES: z.coerce.number().int().min(1).optional(),
   /** Where recordings are written, or wait for their upload; left out: nothing is recorded. */
   LIVECLUSTER_DVR_FOLDER: folder(),
   /** Bytes that the folder of recordings may hold; left out: as many as its disk takes. */

@@ -132,6 +132,7 @@ async function start(): Promise<void> {
       }),
     originsDns: { host: env.LIVECLUSTER_ORIGINS_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
     hlsFolder: env.LIVECLUSTER_HLS_FOLDER,
+    hlsMostBytes: env.LIVECLUSTER_HLS_MOST_BYTES,
     logger,
     setLogLevel: setLevel,
     processMetrics: true,

@@ -98,6 +98,8 @@ export interface MediaNodeOptions {
   readonly recording?: RecordingPlace;
   /** See LIVECLUSTER_HLS_FOLDER in contract/node-env.ts. */
   readonly hlsFolder?: string | undefined;
+  /** Bytes that it may hold; no limit when left out. */
+  readonly hlsMostBytes?: number | undefined;
   readonly logger: Logger;
   /** Told the configuration's log level, at the start and after each change. */
   readonly setLogLevel?: (level: string) => void;
@@ -201,6 +203,7 @@ class WiredNode implements MediaNode {
       cluster: () => this.#side?.packagings,
       secret: relayKey,
       folder: options.hlsFolder,
+      folderMostBytes: options.hlsMostBytes,
       logger,
     });
     this.#limit = new ConnectionLimit(this.config.config.maxConnections);

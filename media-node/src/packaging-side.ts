@@ -28,12 +28,14 @@ export interface PackagingEntry {
   readonly secret: Buffer;
   /** See LIVECLUSTER_HLS_FOLDER in contract/node-env.ts. */
   readonly folder?: string | undefined;
+  /** Bytes that the folder may hold; no limit when left out. */
+  readonly folderMostBytes?: number | undefined;
   readonly logger: Logger;
 }
 
 /** Wires the packagings of this node; to be made before the first encoder comes. */
 export function makePackaging(entry: PackagingEntry): PackagingSide {
-  const { nodeId, config, registry, cluster, secret, folder, logger } = entry;
+  const { nodeId, config, registry, cluster, secret, folder, folderMostBytes, logger } = entry;
   const ledger = entry.ledger ?? new MemoryLedger();
   const own = new Packagings({
     nodeId,
@@ -41,6 +43,7 @@ export function makePackaging(entry: PackagingEntry): PackagingSide {
     ledger,
     secret,
     folder,
+    folderMostBytes,
     logger: logger.child({ protocol: 'packaging' }),
   });
   registry.addSourceListener(own);

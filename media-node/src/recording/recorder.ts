@@ -283,7 +283,7 @@ export class Recorder implements StreamObserver {
     if (stored === undefined) return;
     const { bytes, stored: isStored } = await stored.finish(container.patch(stored.bytes));
     if (bytes === 0) return;
-    const { durationMs } = container;
+    const durationMs = Math.round(container.durationMs);
     // Not awaited: an upload may take longer than the next file.
     void this.#tell(isStored, { startedAtMs, durationMs });
   }

@@ -48,6 +48,7 @@ test('EmptyDirs have a size, and the node is told to stay below it', () => {
   ]);
   assert.deepEqual(env, {
     HLS_FOLDER: '/var/lib/livecluster/hls',
+    HLS_MOST_BYTES: String(Math.floor(2 * 2 ** 30 * 0.9)),
     DVR_FOLDER: '/var/lib/livecluster/dvr',
     DVR_MOST_BYTES: String(Math.floor(10 * 2 ** 30 * 0.9)),
   });

@@ -35,7 +35,9 @@ export function storageOf(cluster: Cluster, role: Role): Storage {
   const { hls, dvr } = cluster.spec.origin.storage;
   const hasHls = hls.type !== 'Memory';
   const hasDvr = dvr.type !== 'None';
-  const dvrBytes = dvr.type === 'PVC' ? undefined : bytesOf(dvr.size ?? DEFAULT_SIZE);
+  const mostBytes = (type: string, size: number | string = DEFAULT_SIZE) =>
+    type === 'EmptyDir' || type === 'S3' ? Math.max(1, Math.floor((bytesOf(size) ?? 0) * FILLED)) : undefined;
+  const [hlsBytes, dvrBytes] = [mostBytes(hls.type, hls.size), mostBytes(dvr.type, dvr.size)];
   const emptyDirs = [
     ...(hls.type === 'EmptyDir' ? [emptyDir('hls', hls.size)] : []),
     ...(dvr.type === 'EmptyDir' || dvr.type === 'S3' ? [emptyDir('dvr', dvr.size)] : []),
@@ -52,11 +54,9 @@ export function storageOf(cluster: Cluster, role: Role): Storage {
     mounts: [...(hasHls ? [mount('hls')] : []), ...(hasDvr ? [mount('dvr')] : [])],
     env: {
       ...(hasHls && { LIVECLUSTER_HLS_FOLDER: { value: FOLDERS.hls } }),
+      ...(hlsBytes !== undefined && { LIVECLUSTER_HLS_MOST_BYTES: { value: String(hlsBytes) } }),
       ...(hasDvr && { LIVECLUSTER_DVR_FOLDER: { value: FOLDERS.dvr } }),
-      ...(hasDvr &&
-        dvrBytes !== undefined && {
-          LIVECLUSTER_DVR_MOST_BYTES: { value: String(Math.max(1, Math.floor(dvrBytes * FILLED))) },
-        }),
+      ...(dvrBytes !== undefined && { LIVECLUSTER_DVR_MOST_BYTES: { value: String(dvrBytes) } }),
       ...s3Env(cluster),
     },
     claims:
