@@ -24,9 +24,17 @@ const ADMIN_TOKEN = 'b'.repeat(64);
 /** When a Vhost's players get their frames: as the node's load allows, each at once, or merged over milliseconds. */
 export type MergeWindow = 'auto' | 'realtime' | number;
 
-/** A Vhost for every host, with a merge window; undefined while the product knows no such setting. */
+/**
+ * A Vhost for every host, with a merge window; undefined while the product knows no such setting. It packages nothing, as its
+ * peers do not: see packaging.ts for that.
+ */
 export function benchVhost(window?: MergeWindow): VhostConfig | undefined {
-  const plain = { name: DEFAULT_VHOST, hosts: [DEFAULT_VHOST], ...VHOST_DEFAULTS };
+  const plain = {
+    name: DEFAULT_VHOST,
+    hosts: [DEFAULT_VHOST],
+    ...VHOST_DEFAULTS,
+    hls: { ...VHOST_DEFAULTS.hls, enabled: false },
+  };
   if (window === undefined) return VhostConfig.parse(plain);
   const parsed = VhostConfig.safeParse({ ...plain, play: { ...VHOST_DEFAULTS.play, mwLatency: window } });
   return parsed.success ? parsed.data : undefined;

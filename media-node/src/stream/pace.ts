@@ -15,7 +15,9 @@ const LEAST_APART_MS = 5;
 const SILENT_MS = 60;
 /** How long it is listened to when somebody asks whether it is still there. */
 const LISTEN_MS = 50;
-const RATE_WEIGHT = 1 / 4;
+/** A bit rate is measured over so long: a key frame alone tells nothing. Where it is too high to wait, it is tried again. */
+const MEASURE_MS = 500;
+const TOO_FAST_MS = 5_000;
 
 /**
  * When a stream's source is read: as its bytes come while somebody wants them in real time, else at the instants at which
@@ -33,6 +35,10 @@ export class Pace implements Drawable {
   #listensUntilMs = 0;
   #waitingBytes = FIRST_WAITING_BYTES;
   #bytesPerMs: number | undefined;
+  #measuredBytes = 0;
+  #measuredMs = 0;
+  /** When its bytes were found to come too fast to wait. */
+  #tooFastAtMs: number | undefined;
 
   /** `onDrawn`: frames have come, all that a draw brought. */
   constructor(clock: DrawClock, onDrawn: () => void) {
@@ -50,7 +56,7 @@ export class Pace implements Drawable {
     this.end();
     this.#tap = tap;
     this.#waitingBytes = FIRST_WAITING_BYTES;
-    this.#bytesPerMs = undefined;
+    this.#forgetRate();
   }
 
   /** The source is its session's again; idempotent. */
@@ -83,14 +89,13 @@ export class Pace implements Drawable {
   set(flushMs: number, mostMs: number): void {
     const tap = this.#tap;
     if (tap === undefined) return;
-    const roomMs = this.#bytesPerMs === undefined ? PERIODS_MS.at(-1)! : this.#waitingBytes / this.#bytesPerMs;
-    const waitMs = Math.min(mostMs, roomMs);
+    const nowMs = this.#clock.now();
+    const waitMs = Math.min(mostMs, this.#roomMs(nowMs));
     const periodMs = PERIODS_MS.find((each) => each <= waitMs);
     if (periodMs === undefined || flushMs < LEAST_APART_MS) {
       this.open();
       return;
     }
-    const nowMs = this.#clock.now();
     if (this.#isOpen && nowMs < this.#listensUntilMs) return;
     if (flushMs <= waitMs) this.#clock.remove(this);
     else this.#clock.add(this, periodMs);
@@ -116,18 +121,36 @@ export class Pace implements Drawable {
     }
     // What was drawn may have ended the source, or made way for another.
     if (this.#tap !== tap) return;
+    this.#measure(bytes, sinceMs);
     if (bytes === 0) {
       if (nowMs - this.#heardAtMs >= SILENT_MS) this.open();
       return;
     }
     this.#heardAtMs = nowMs;
-    this.#measure(bytes / sinceMs);
     this.#onDrawn();
   }
 
-  #measure(bytesPerMs: number): void {
-    const known = this.#bytesPerMs;
-    this.#bytesPerMs = known === undefined ? bytesPerMs : known + (bytesPerMs - known) * RATE_WEIGHT;
+  /** How long bytes may wait until the socket has no room for more. */
+  #roomMs(nowMs: number): number {
+    if (this.#tooFastAtMs !== undefined && nowMs - this.#tooFastAtMs >= TOO_FAST_MS) this.#forgetRate();
+    if (this.#bytesPerMs === undefined) return PERIODS_MS.at(-1)!;
+    const roomMs = this.#waitingBytes / this.#bytesPerMs;
+    if (roomMs < PERIODS_MS.at(-1)!) this.#tooFastAtMs ??= nowMs;
+    return roomMs;
+  }
+
+  #measure(bytes: number, ms: number): void {
+    this.#measuredBytes += bytes;
+    this.#measuredMs += ms;
+    if (this.#measuredMs < MEASURE_MS) return;
+    this.#bytesPerMs = this.#measuredBytes / this.#measuredMs;
+    this.#measuredBytes = this.#measuredMs = 0;
     this.#waitingBytes = Math.min(this.#waitingBytes * 2, MOST_WAITING_BYTES);
+  }
+
+  #forgetRate(): void {
+    this.#bytesPerMs = undefined;
+    this.#measuredBytes = this.#measuredMs = 0;
+    this.#tooFastAtMs = undefined;
   }
 }
