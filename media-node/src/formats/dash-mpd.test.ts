@@ -6,12 +6,9 @@ import { SNAPSHOT_EPOCH_MS, anyShape, snapshotOf } from '#contract/testing/packa
 import { hasManifest, manifest, manifestText } from './dash-mpd.ts';
 
 const BOTH = ['video', 'audio'] as const;
-const render = (snapshot: PackagingSnapshot, query?: string, location?: string): string =>
-  manifestText(
-    manifest(snapshot, { path: 'live/s.mpd', ...(query !== undefined && { query }) }),
-    SNAPSHOT_EPOCH_MS,
-    location,
-  );
+const NOW_MS = SNAPSHOT_EPOCH_MS + 6_500;
+const render = (snapshot: PackagingSnapshot, query?: string, location?: string, nowMs = NOW_MS): string =>
+  manifestText(manifest(snapshot, { path: 'live/s.mpd', ...(query !== undefined && { query }) }), nowMs, location);
 
 test('a manifest of two tracks: every element in its place', () => {
   const snapshot = snapshotOf({ renditions: BOTH, durationsMs: [2_000, 2_000, 1_961], firstSeq: 7 });
@@ -37,7 +34,7 @@ test('a manifest of two tracks: every element in its place', () => {
 </Representation>
 </AdaptationSet>
 </Period>
-<UTCTiming schemeIdUri="urn:mpeg:dash:utc:direct:2014" value="2026-01-02T03:04:05.000Z"/>
+<UTCTiming schemeIdUri="urn:mpeg:dash:utc:direct:2014" value="2026-01-02T03:04:11.500Z"/>
 </MPD>
 `,
   );
@@ -161,6 +158,15 @@ test('sound that is missing for a segment makes a hole, not another numbering', 
     text,
     /<S t="0" d="180000"\/><S t="360000" d="180000"\/><\/SegmentTimeline>\n<SegmentURL media="s-audio-0.m4s"\/>\n<SegmentURL media="s-audio-2.m4s"\/>/,
   );
+});
+
+test('the time of day that is told is never far from the last segment, for encoders’ clocks go wrong', () => {
+  const snapshot = snapshotOf({ renditions: BOTH, durationsMs: [2_000, 2_000, 2_000] });
+  const told = (laterMs: number): number => {
+    const text = render(snapshot, undefined, undefined, SNAPSHOT_EPOCH_MS + 6_000 + laterMs);
+    return Date.parse(/<UTCTiming [^>]* value="([^"]*)"/.exec(text)![1]!) - SNAPSHOT_EPOCH_MS - 6_000;
+  };
+  assert.deepEqual([0, 1_500, 4_000, 60_000, -60_000].map(told), [0, 1_500, 4_000, 4_000, 0]);
 });
 
 test('MP3 is named by its object type in MP4, frame rates that are no whole numbers as fractions', () => {

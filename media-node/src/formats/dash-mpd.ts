@@ -13,6 +13,8 @@ import { address, folderOf } from './hls-playlist.ts';
 const TIMESCALE = 90_000;
 /** How far players stay from the end, in target durations: as HLS players do. */
 const DELAY_TARGETS = 3;
+/** How much later than the last segment's end the time of day may be: until the next segment is there, and some delay. */
+const MOST_LATER_TARGETS = 2;
 /** Segments of a run whose times differ from an unbroken line by less than this are told as one. */
 const SEAMLESS_MS = 100;
 /** What is told of a track before any of its segments was complete, in bits a second. */
@@ -33,6 +35,9 @@ export interface ManifestRequest {
 export interface Manifest {
   readonly head: string;
   readonly periods: string;
+  /** Where the last segment ends, in the presentation; and the most that the time of day may be later, as it is told. */
+  readonly endMs: number;
+  readonly mostLaterMs: number;
 }
 
 /** Whether there is anything to play: a complete segment of fragmented MP4. */
@@ -67,16 +72,22 @@ export function manifest(snapshot: PackagingSnapshot, request: ManifestRequest):
     `timeShiftBufferDepth="${seconds(Math.max(delayMs, endMs - beginMs))}"`,
     `suggestedPresentationDelay="${seconds(delayMs)}"`,
   ];
-  return { head: `<?xml version="1.0" encoding="UTF-8"?>\n<MPD ${attributes.join(' ')}>\n`, periods };
+  const head = `<?xml version="1.0" encoding="UTF-8"?>\n<MPD ${attributes.join(' ')}>\n`;
+  return { head, periods, endMs, mostLaterMs: targetMs * MOST_LATER_TARGETS };
 }
 
 /**
  * A manifest at a time of day (§5.8.4.11), so that players whose clocks are wrong find the end. `location`: where this viewer
  * asks for it from now on (§5.4), relative to where it is.
+ *
+ * Encoders' clocks go wrong by seconds a day, and a run's time line goes with its encoder's. The time that is told is therefore
+ * never far from the last segment: a player that trusts it finds the end of a channel that has been on for weeks.
  */
-export function manifestText({ head, periods }: Manifest, nowMs: number, location?: string): string {
+export function manifestText(manifest: Manifest, nowMs: number, location?: string): string {
+  const { head, periods, endMs, mostLaterMs } = manifest;
+  const toldMs = Math.min(Math.max(nowMs, endMs), endMs + mostLaterMs);
   const moved = location === undefined ? '' : `<Location>${escapeXml(location)}</Location>\n`;
-  const time = `<UTCTiming schemeIdUri="urn:mpeg:dash:utc:direct:2014" value="${new Date(nowMs).toISOString()}"/>`;
+  const time = `<UTCTiming schemeIdUri="urn:mpeg:dash:utc:direct:2014" value="${new Date(toldMs).toISOString()}"/>`;
   return `${head}${moved}${periods}${time}\n</MPD>\n`;
 }
 
