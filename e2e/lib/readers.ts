@@ -12,6 +12,8 @@ export interface Reader {
   readonly name: string;
   /** Host that names the Vhost; the default one where it is left out. */
   readonly host?: string;
+  /** It needs all its answers from one edge. */
+  readonly isSticky?: boolean;
   /** Reads from http://host:port; rejects with what the program said. */
   readonly read: (url: string) => Promise<void>;
 }
@@ -126,7 +128,9 @@ export function readersOf(lowLatencyHost: string): readonly Reader[] {
     { name: 'ffprobe, DASH', read: (url) => ffprobe(url + path('.mpd'), 'h264', 'aac') },
     { name: "gohlslib's client, HLS of MPEG-TS", read: (url) => gohlslib(url + path('.m3u8')) },
     {
-      name: "gohlslib's client, Low-Latency HLS",
+      // It reads playlists without waiting (_HLS_msn): from an edge that is a moment behind it takes the same part again.
+      name: "gohlslib's client, Low-Latency HLS, one edge",
+      isSticky: true,
       host: lowLatencyHost,
       read: (url) => gohlslib(url + path('.m3u8')),
     },
