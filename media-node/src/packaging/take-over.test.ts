@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { MemoryLedger } from './memory-ledger.ts';
+import type { VhostChanges } from './testing-node.ts';
+import { EPOCH_MS, KEY, TestNode } from './testing-node.ts';
+import { streamOf } from './testing.ts';
+
+const LOW_LATENCY: VhostChanges = { hls: { container: 'fmp4', lowLatency: { enabled: true, partMs: 200 } } };
+const KEYS = {
+  enabled: true,
+  fragmentsPerKey: 5,
+  keyFile: '[app]/[stream]-[seq].key',
+  keyUrl: '/[app]/[stream]-[seq].key',
+};
+const seqs = ({ segments }: { readonly segments: readonly { readonly seq: number }[] }) =>
+  segments.map(({ seq }) => seq);
+
+/** Lets what has been resolved go on. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Ends the source and what waits for it, in the test's own time. */
+async function gone(t: TestContext, node: TestNode): Promise<void> {
+  node.unpublish();
+  t.mock.timers.tick(1_000);
+  await settled();
+}
+
+test('another node goes on with the playlist: numbers, keys and old segments, after a discontinuity', async (t) => {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode({ hls: { keys: KEYS } }, { ledger });
+  const second = new TestNode({ hls: { keys: KEYS } }, { ledger, nodeId: 'node-2' });
+  t.after(() => [first, second].forEach((each) => each.close()));
+  await first.publish();
+  first.feed(streamOf({ seconds: 15 }));
+  const before = first.snapshot;
+  second.nowMs = first.nowMs + 4_000;
+  await second.publish();
+  assert.deepEqual(second.snapshot.segments, before.segments, 'the old segments are listed at once');
+  assert.equal(second.snapshot.nodeId, 'node-2');
+  second.feed(streamOf({ startMs: 500, seconds: 3 }));
+  const { segments, targetDurationS } = second.snapshot;
+  const made = segments.at(-1);
+  assert.deepEqual(seqs(second.snapshot), [3, 4, 5, 6, 7]);
+  assert.deepEqual([targetDurationS, made?.seq, made?.isDiscontinuity], [2, 7, true]);
+  assert.equal(made?.media.ts?.file, 'live/stream01-7.ts');
+  assert.equal(made.key?.file, before.segments.at(-1)?.key?.file, 'the key is the one in force');
+  assert.ok((await second.read(made.key?.file ?? '')).equals(await first.read(made.key?.file ?? '')));
+  const old = segments[0]?.media.ts?.file ?? '';
+  assert.equal(second.packaged.read(old), undefined, 'its bytes are elsewhere');
+  assert.ok((made.programDateTimeMs ?? 0) >= (segments.at(-2)?.programDateTimeMs ?? 0) + 2_000);
+  assert.equal(second.packagings.stats().takeOvers, 1);
+});
+
+test('what was open under low latency is a gap for whoever goes on, parts of it having been told', async (t) => {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode(LOW_LATENCY, { ledger });
+  const second = new TestNode(LOW_LATENCY, { ledger, nodeId: 'node-2' });
+  t.after(() => [first, second].forEach((each) => each.close()));
+  await first.publish();
+  first.feed(streamOf({ seconds: 9 }));
+  assert.equal(first.snapshot.open?.seq, 4);
+  second.nowMs = first.nowMs + 2_000;
+  await second.publish();
+  second.feed(streamOf({ seconds: 3.2 }));
+  const { segments, open, partTargetMs } = second.snapshot;
+  assert.deepEqual(
+    segments.map(({ seq, isGap, isDiscontinuity }) => [seq, isGap, isDiscontinuity]),
+    [
+      [1, false, false],
+      [2, false, false],
+      [3, false, false],
+      [4, true, false],
+      [5, false, true],
+    ],
+  );
+  assert.deepEqual([open?.seq, partTargetMs], [6, 203]);
+  assert.equal(open?.media.video?.init?.file, 'live/stream01-video-init-5.mp4');
+});
+
+test('numbers never go back: after a disposal, in another format, and when nobody knows', async (t) => {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const begin = async (changes: VhostChanges, nowMs: number) => {
+    const node = new TestNode(changes, { ledger, nodeId: `node-${nowMs}` });
+    t.after(() => node.close());
+    node.nowMs = nowMs;
+    await node.publish();
+    node.feed(streamOf({ seconds: 3 }));
+    return node;
+  };
+  assert.deepEqual(seqs((await begin({}, EPOCH_MS)).snapshot), [0]);
+  const later = await begin({}, EPOCH_MS + 3_600_000);
+  assert.deepEqual(seqs(later.snapshot), [1], 'an hour later it is another playlist, with other names');
+  assert.deepEqual(seqs((await begin({ hls: { container: 'fmp4' } }, EPOCH_MS + 3_603_000)).snapshot), [2]);
+  ledger.isAway = true;
+  const away = await begin({}, EPOCH_MS + 3_606_000);
+  assert.deepEqual(seqs(away.snapshot), [Math.floor((EPOCH_MS + 3_606_000) / 1_000)]);
+});
+
+test('a ledger that says nothing sensible, or nothing at all, holds nobody up', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  ledger.save(KEY, '{"version":1,"seq":"x"}', 1_000);
+  const node = new TestNode({}, { ledger });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 3 }));
+  assert.equal(node.snapshot.segments.length, 1);
+  const silent = new MemoryLedger();
+  silent.load = () => new Promise(() => undefined);
+  const other = new TestNode({}, { ledger: silent });
+  t.after(() => other.close());
+  await other.publish();
+  other.feed(streamOf({ seconds: 3 }));
+  assert.equal(other.packaged.snapshot, undefined);
+  t.mock.timers.tick(3_000);
+  assert.equal(other.snapshot.segments.length, 1, 'what came meanwhile was kept');
+});
+
+test('an encoder that comes back goes on in the same playlist, and one that stays away ends it', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const node = new TestNode();
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 5 }));
+  node.unpublish(false);
+  t.mock.timers.tick(9_000);
+  assert.equal(node.snapshot.isEnded, false, 'it is awaited');
+  await node.publish();
+  node.feed(streamOf({ seconds: 3 }));
+  assert.deepEqual(
+    node.snapshot.segments.map(({ isDiscontinuity }) => isDiscontinuity),
+    [false, false, false, true],
+  );
+  await gone(t, node);
+  const ended = node.snapshot;
+  assert.equal(ended.isEnded, true);
+  assert.equal(ended.segments.length, 5, 'the last segment is listed too');
+  t.mock.timers.tick(29_000);
+  await node.publish();
+  await settled();
+  node.feed(streamOf({ seconds: 3 }));
+  assert.equal(node.snapshot.isEnded, false);
+  assert.deepEqual([node.snapshot.segments.at(-1)?.seq, node.snapshot.segments.at(-1)?.isDiscontinuity], [5, true]);
+  await gone(t, node);
+  t.mock.timers.tick(30_000);
+  assert.equal(node.packagings.find(KEY), undefined, 'dispose is over');
+  assert.deepEqual([node.packagings.stats().packagings, node.packagings.stats().bytes], [0, 0]);
+});
+
+test('a node that lost the stream to another one ends its playlist without the segment that the other one writes', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode({}, { ledger });
+  const second = new TestNode({}, { ledger, nodeId: 'node-2' });
+  t.after(() => [first, second].forEach((each) => each.close()));
+  await first.publish();
+  first.feed(streamOf({ seconds: 5 }));
+  first.unpublish();
+  second.nowMs = first.nowMs;
+  await second.publish();
+  t.mock.timers.tick(1_000);
+  await settled();
+  assert.deepEqual([first.snapshot.isEnded, seqs(first.snapshot)], [true, [0, 1]]);
+  second.feed(streamOf({ seconds: 3 }));
+  assert.deepEqual(seqs(second.snapshot), [0, 1, 2]);
+  // And back again.
+  second.unpublish();
+  first.nowMs = second.nowMs;
+  await first.publish();
+  await settled();
+  first.feed(streamOf({ seconds: 3 }));
+  assert.deepEqual(seqs(first.snapshot), [0, 1, 2, 3]);
+});
