@@ -34,9 +34,10 @@ export class ClusterPackagings implements PackagedStreams {
   /** A stream that ended here may go on elsewhere. */
   async #continued(key: StreamKey, local: PackagedStream, ended: PackagingSnapshot): Promise<PackagedStream> {
     const elsewhere = await Promise.resolve(this.#remote.find(key)).catch(() => undefined);
-    const snapshot = elsewhere?.snapshot;
-    const goesOn = elsewhere !== undefined && snapshot !== undefined && lastSeq(snapshot) >= lastSeq(ended);
-    return goesOn ? elsewhere : this.#inherit(local);
+    if (elsewhere === undefined) return this.#inherit(local);
+    const { snapshot } = elsewhere;
+    const goesBack = snapshot !== undefined && lastSeq(snapshot) < lastSeq(ended);
+    return goesBack ? this.#inherit(local) : elsewhere;
   }
 
   #inherit(local: PackagedStream): PackagedStream {

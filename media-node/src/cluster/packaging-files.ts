@@ -126,7 +126,7 @@ export class PackagingFiles {
     files: ReadonlyMap<string, ListedFile>,
     renditions: ReadonlySet<RenditionName>,
     maxBytes: number,
-    isWanted: (file: string) => boolean = () => true,
+    isWanted: (listed: ListedFile) => boolean = () => true,
   ): Promise<AheadResult> {
     const missing = new Set<number>();
     let isBroken = false;
@@ -135,7 +135,7 @@ export class PackagingFiles {
     const fetches: Promise<void>[] = [];
     for (const listed of files.values()) {
       // The pieces of a segment come with it.
-      if (!renditions.has(listed.rendition) || listed.within !== undefined || !isWanted(listed.file)) continue;
+      if (!renditions.has(listed.rendition) || listed.within !== undefined || !isWanted(listed)) continue;
       bytes += listed.bytes ?? 0;
       if (bytes > maxBytes) break;
       if (this.#here(listed.file, listed) !== undefined) continue;

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { PackagingSnapshot, RenditionName } from '#contract/packaging.ts';
 import type { PackagedStream } from '../packaging/packaged-stream.ts';
+import { Waiters } from '../packaging/waiters.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { outranks } from './directory.ts';
 import type { OwnerRecord } from './directory.ts';
@@ -66,7 +67,7 @@ export class PackagingFollower implements PackagedStream {
   readonly files: PackagingFiles;
   readonly #context: FollowerContext;
   readonly #log: Logger;
-  readonly #waiters = new Set<() => void>();
+  readonly #waiters = new Waiters();
   /** Rendition → when it was asked for last. */
   readonly #asked = new Map<RenditionName, number>();
   readonly #resolveBegun: (begin: FollowBegin) => void;
@@ -123,18 +124,8 @@ export class PackagingFollower implements PackagedStream {
 
   changed(seen: PackagingSnapshot | undefined, mostMs: number, signal?: AbortSignal): Promise<void> {
     this.touch();
-    if (this.#isClosed || this.#snapshot !== seen || signal?.aborted === true) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#waiters.delete(done);
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, mostMs);
-      signal?.addEventListener('abort', done, { once: true });
-      this.#waiters.add(done);
-    });
+    if (this.#isClosed || this.#snapshot !== seen) return Promise.resolve();
+    return this.#waiters.wait(mostMs, signal);
   }
 
   read(file: string): Buffer | undefined | Promise<Buffer | undefined> {
@@ -166,7 +157,7 @@ export class PackagingFollower implements PackagedStream {
     this.#turn.abort();
     this.#snapshot = undefined;
     this.files.list(new Map());
-    this.#wake();
+    this.#waiters.wake();
   }
 
   #now(): number {
@@ -182,11 +173,6 @@ export class PackagingFollower implements PackagedStream {
   #begin(begin: FollowBegin): void {
     if (begin === 'found') this.#hasBegun = true;
     this.#resolveBegun(begin);
-  }
-
-  #wake(): void {
-    // Each takes itself out.
-    for (const done of this.#waiters) done();
   }
 
   async #run(): Promise<void> {
@@ -253,9 +239,10 @@ export class PackagingFollower implements PackagedStream {
     const next = firstSeq(snapshot) < from ? trimmedTo(snapshot, from) : snapshot;
     const files = listedFiles(next);
     const { missing, isBroken } = await this.#fetchNew(files);
-    if (this.#isClosed || this.#turn.signal.aborted) return true;
-    if (isBroken && this.#broken < MAX_BROKEN) {
-      this.#broken += 1;
+    const isBrokenOff = this.#isClosed || this.#turn.signal.aborted;
+    if (isBrokenOff || (isBroken && this.#broken < MAX_BROKEN)) {
+      if (!isBrokenOff) this.#broken += 1;
+      // To be told again.
       this.#seen = former;
       return false;
     }
@@ -267,14 +254,12 @@ export class PackagingFollower implements PackagedStream {
     return true;
   }
 
-  /** Fetches the files that were not listed before, of the renditions that somebody asks for. */
+  /** Fetches the files that were not listed before, or were others, of the renditions that somebody asks for. */
   #fetchNew(files: ReadonlyMap<string, ListedFile>) {
-    return this.files.fetchAhead(
-      files,
-      this.#wanted(),
-      this.#context.maxAheadBytes,
-      (file) => this.files.listed(file) === undefined,
-    );
+    return this.files.fetchAhead(files, this.#wanted(), this.#context.maxAheadBytes, ({ file, bytes }) => {
+      const before = this.files.listed(file);
+      return before === undefined || before.bytes !== bytes;
+    });
   }
 
   #isBehind(shown: PackagingSnapshot, snapshot: PackagingSnapshot): boolean {
@@ -293,7 +278,7 @@ export class PackagingFollower implements PackagedStream {
   #show(snapshot: PackagingSnapshot, files: ReadonlyMap<string, ListedFile> = listedFiles(snapshot)): void {
     this.#snapshot = snapshot;
     this.files.list(files);
-    this.#wake();
+    this.#waiters.wake();
   }
 
   /** Shows an end that nobody has taken back; true when somebody else has the stream. */

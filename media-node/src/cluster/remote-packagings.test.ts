@@ -26,6 +26,8 @@ const LEDGER_STATE = {
   tracks: [],
 };
 
+const NOTHING = { segments: [] } as unknown as PackagingSnapshot;
+
 async function found(node: RigNode, of = key): Promise<PackagedStream> {
   const stream = await node.packagings.find(of);
   assert.ok(stream !== undefined, 'the stream is packaged somewhere');
@@ -189,6 +191,20 @@ describe('packaged streams of other nodes', () => {
     assert.equal(snapshot.nodeId, second.nodeId);
     assert.ok(seqs.length > 0 && seqs.every((each) => each >= shown), seqs.join(' '));
     assert.deepEqual(await stream.read(fileOf(snapshot, shown)), contentOf(second.nodeId, shown));
+  });
+
+  test('a node whose stream goes on elsewhere shows what goes on', async () => {
+    const rig = open();
+    const [first, second] = [await rig.node('origin'), await rig.node('origin')];
+    const packaged = await first.publish(key);
+    packaged.segment();
+    assert.equal((await found(first)).snapshot, packaged.snapshot);
+    packaged.end();
+    assert.equal((await found(first)).snapshot?.isEnded, true);
+    const seq = (await second.publish(key, packaged.state)).segment();
+    await until('it is shown', async () => lastSeq((await found(first)).snapshot ?? NOTHING) === seq);
+    assert.equal((await found(first)).snapshot?.nodeId, second.nodeId);
+    assert.equal((await found(second)).snapshot?.nodeId, second.nodeId);
   });
 
   test('an end is shown when nobody else takes the stream', async () => {
