@@ -235,15 +235,24 @@ test('a stream that has just begun is waited for, one that nobody publishes is n
   assert.deepEqual([none.status, none.body], [404, 'nobody publishes live/nobody: ask again when it has begun\n']);
 });
 
-test('the multivariant playlist waits for a track whose first part is still to come', async () => {
-  const both = snapshotOf({ ...LOW, durationsMs: [], openParts: 1 });
+test('a playlist waits for a segment, and for a track whose first one is still to come; not for longer than that', async () => {
+  const parts = snapshotOf({ ...LOW, durationsMs: [], openParts: 1 });
+  const whole = snapshotOf({ ...LOW, durationsMs: [1_000], openParts: 1 });
+  const [segment] = whole.segments;
+  const { audio: _, ...video } = segment!.media;
+  const { open: __, ...silent } = { ...whole, segments: [{ ...segment!, media: video }] };
   const { name, stream } = publish(undefined, 'fmp4');
-  const { audio: _, ...video } = both.open!.media;
-  stream.show({ ...both, open: { ...both.open!, media: video } });
+  stream.show(parts);
   const asked = get(`/live/${name}.m3u8`, { headers: FMP4 });
-  await until('it to wait', () => stream.waiting.size === 1);
-  stream.show(both);
+  for (const next of [silent, whole]) {
+    await until('it to wait', () => stream.waiting.size === 1);
+    stream.show(next);
+  }
   assert.equal(uris((await asked).body).length, 2);
+  stream.show(silent);
+  assert.equal(uris((await get(`/live/${name}.m3u8`, { headers: FMP4 })).body).length, 1);
+  stream.show(parts);
+  assert.equal((await get(`/live/${name}.m3u8`, { headers: FMP4 })).status, 200);
 });
 
 test('a viewer that has gone waits no longer', async () => {

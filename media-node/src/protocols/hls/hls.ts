@@ -126,7 +126,7 @@ export class Hls {
       const leftMs = endMs - this.#now();
       isLast ||= leftMs <= 0 || departure.isOver;
       if (snapshot !== undefined && hlsRenditions(snapshot, vhost.hls.container).length > 0) {
-        if (isLast || hasAllTracks(snapshot, vhost.hls.container)) return { stream, snapshot };
+        if (isLast || isComplete(snapshot, vhost.hls.container)) return { stream, snapshot };
       }
       if (isLast) {
         throw new HttpError(404, `${key.app}/${key.stream} has begun, but has no segment yet: ask again`, {
@@ -225,11 +225,16 @@ interface Playlist {
   readonly directives: Directives;
 }
 
-/** A track whose first segment is still to come would be missing for as long as the viewer stays. */
-function hasAllTracks(snapshot: PackagingSnapshot, container: 'ts' | 'fmp4'): boolean {
+/**
+ * Whether a player may begin: hls.js takes a playlist of parts alone for an empty one, and a track whose first segment is still
+ * to come would be missing for as long as the viewer stays.
+ */
+function isComplete(snapshot: PackagingSnapshot, container: 'ts' | 'fmp4'): boolean {
+  const { segments, tracks, isEnded } = snapshot;
+  if (segments.length === 0) return false;
   const renditions = hlsRenditions(snapshot, container);
-  if (renditions[0] === 'ts' || snapshot.segments.length >= 2 || snapshot.isEnded) return true;
-  return snapshot.tracks.every(({ kind }) => renditions.includes(kind));
+  if (renditions[0] === 'ts' || segments.length >= 2 || isEnded) return true;
+  return tracks.every(({ kind }) => renditions.includes(kind));
 }
 
 /** Throws HttpError 404. */
