@@ -5,12 +5,20 @@ import { boundedDuration, withRules } from './schema.ts';
  * The parts of a Vhost that say how its streams are packaged: HLS and DASH.
  */
 
+const NAMES = ['app', 'stream'];
+/** Besides, in the names of files that there are many of. */
+const OF_FILES = ['seq', 'track', 'timestamp', 'duration', '2006', '01', '02', '15', '04', '05', '999'];
+
 /**
  * A path under the HTTP port's root with variables in brackets. `[app]` and `[stream]` must be there, so that no two
  * streams share a file.
  */
 const pathTemplate = (name: string, suffix: string, example: string, alsoOneOf: readonly string[] = []) => {
   const ending = suffix.replace('.', '\\.');
+  const variables = ['vhost', ...NAMES, ...(alsoOneOf.length > 0 ? OF_FILES : [])];
+  // Between two of these nobody could tell where one ends, and two streams might share a file.
+  const apart = variables.filter((variable) => ['vhost', 'track', ...NAMES].includes(variable));
+  const together = apart.flatMap((variable) => [`[${variable}][`, `][${variable}]`]);
   const needed = ['[app]', '[stream]'];
   const rules = [
     {
@@ -22,6 +30,11 @@ const pathTemplate = (name: string, suffix: string, example: string, alsoOneOf: 
       rule: "!self.startsWith('/') && !self.contains('..') && !self.contains('//')",
       message: `${name} is a path below the root: write it without a leading /, // and .., such as ${example}`,
       check: (path: string) => !path.startsWith('/') && !path.includes('..') && !path.includes('//'),
+    },
+    {
+      rule: together.map((pair) => `!self.contains('${pair}')`).join(' && '),
+      message: `${name} has to keep its variables apart, or two streams could share a file: put / or - between them, such as ${example}`,
+      check: (path: string) => !together.some((pair) => path.includes(pair)),
     },
   ];
   if (alsoOneOf.length > 0) {
@@ -36,8 +49,8 @@ const pathTemplate = (name: string, suffix: string, example: string, alsoOneOf: 
       .string()
       .min(1)
       .max(512)
-      .regex(new RegExp(`^[A-Za-z0-9/_.[\\]-]+${ending}$`), {
-        error: `must be a path that ends in ${suffix}, such as ${example}`,
+      .regex(new RegExp(`^([A-Za-z0-9/_.-]|\\[(${variables.join('|')})\\])+${ending}$`), {
+        error: `must be a path that ends in ${suffix}, of letters, digits, / . _ - and the variables [${variables.join('], [')}], such as ${example}`,
       }),
     ...rules,
   ).default(example);
