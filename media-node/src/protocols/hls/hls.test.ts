@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, request } from 'node:http';
 import { after, before, test } from 'node:test';
+import fc from 'fast-check';
 import { VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { SnapshotShape } from '#contract/testing/packaging.ts';
@@ -377,6 +378,68 @@ test('tricks with paths find nothing', async () => {
     const { status } = await get(path);
     assert.ok([400, 404].includes(status) || path.endsWith('/'), `${status} ${path}`);
   }
+});
+
+test('whatever is asked for, the answer is one that was meant', async () => {
+  const { name } = publish(LOW, 'fmp4');
+  const media = await mediaOf(name, FMP4);
+  const piece = fc.constantFrom(
+    ...[
+      'live',
+      name,
+      '/',
+      '.',
+      '..',
+      '-',
+      'video',
+      '7',
+      '.p1',
+      '.m4s',
+      '.ts',
+      '.m3u8',
+      '.key',
+      '%',
+      '%2f',
+      '%25',
+      '%ff',
+    ],
+    ...[
+      '?',
+      '&',
+      '=',
+      'vhost=',
+      'hls_ctx=',
+      'hls_track=',
+      '_HLS_msn=',
+      '_HLS_part=',
+      '_HLS_skip=',
+      '99',
+      '-1',
+      '"',
+      '%0a',
+    ],
+  );
+  const path = fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join(''));
+  const paths = fc.oneof(
+    path.map((rest) => `/${rest}`),
+    path.map((rest) => `${media}&${rest}`),
+    path.map((rest) => `/live/${name}.m3u8?${rest}`),
+    path.map((rest) => `/live/${name}-video-${rest}`),
+  );
+  const meant = new Set([200, 302, 400, 403, 404, 503]);
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+  await fc.assert(
+    fc.asyncProperty(paths, fc.constantFrom('GET', 'HEAD'), async (asked, method) => {
+      // Blocking requests have their own tests.
+      fc.pre(!/_HLS_msn=[789]|p1\.m4s/.test(asked));
+      const { status } = await get(asked, { method, agent, headers: FMP4 });
+      assert.ok(meant.has(status), `${status} ${asked}`);
+    }),
+    { numRuns: 300 },
+  );
+  agent.destroy();
+  nowMs += 10_000;
+  viewers.sweep();
 });
 
 test('HEAD answers as GET without a body, and counts nobody', async () => {
