@@ -34,7 +34,7 @@ export interface RemotePackagingsOptions {
   readonly maxBytes?: number;
   /** The same of one stream. Default: half of that. */
   readonly maxStreamBytes?: number;
-  /** How long a file stays in memory after it was listed last. Default 60 s. */
+  /** How long a file stays in memory after it was listed last. Default 30 s. */
   readonly keepMs?: number;
   /** How long it is remembered that nobody publishes a stream. Default 1 s. */
   readonly noneMs?: number;
@@ -75,7 +75,7 @@ export class RemotePackagings implements PackagedStreams {
   constructor(options: RemotePackagingsOptions) {
     const { nodeId, directory, finder, config, peer, now = Date.now } = options;
     const memory = Math.min(constrainedMemory() || Infinity, totalmem());
-    const { maxBytes = Math.floor(0.3 * memory), keepMs = 60_000, waitMs = 3_000, endMs = 3_000 } = options;
+    const { maxBytes = Math.floor(0.3 * memory), keepMs = 30_000, waitMs = 3_000, endMs = 3_000 } = options;
     const { maxStreamBytes = Math.floor(maxBytes / 2) } = options;
     this.#options = options;
     this.#now = now;
