@@ -93,11 +93,12 @@ for (const ending of ['flv', 'mp4']) {
     const media = testMedia(200);
     const folder = newFolder();
     const { store } = storeIn(folder, `long-${ending}/`);
-    const { recorder, files } = recorderOf(store, dvr({ path: `[app]/[stream].${ending}` }), { batchBytes: 200_000 });
+    const recording = recorderOf(store, dvr({ path: `[app]/[stream].${ending}` }), { batchBytes: 200_000 });
+    const { recorder, files, counts } = recording;
     recorder.onTracks(media.tracks);
     for (const [index, frame] of media.frames.entries()) {
       recorder.onFrame(frame);
-      if (index % 5_000 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      if (index % 1_000 === 0) await until('the disk keeps up', () => counts.queuedBytes < 2_000_000, { everyMs: 1 });
     }
     await recorder.end();
     await until('the object is there', () => files.length === 1);

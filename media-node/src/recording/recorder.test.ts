@@ -220,6 +220,27 @@ test('a disk that is too slow costs frames up to a key frame, and never blocks o
   assert.equal(probe(join(folder, files[0]!.path)).packets.length + counts.droppedFrames, count);
 });
 
+test('whatever an encoder sends while the disk hangs, the list stays bounded', async () => {
+  const folder = temporaryFolder();
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  const hung: FileSystem = { ...NODE_FILES, mkdir: (path) => released.then(() => NODE_FILES.mkdir(path)) };
+  const { tracks, frames } = testMedia(1);
+  const { recorder, counts } = recorderOf(storeIn(folder, hung), dvr({ path: '[stream].flv' }), {
+    batchBytes: 1_000,
+    mostQueuedBytes: 100_000,
+  });
+  recorder.onTracks(tracks);
+  recorder.onFrame(frames[0]!);
+  for (let count = 0; count < 20_000; count++) {
+    recorder.onFrame({ ...frames[0]!, dtsMs: count, isKey: false, data: Buffer.alloc(1) });
+    recorder.onMetadata({ count });
+  }
+  assert.ok(counts.droppedFrames > 19_000, `${counts.droppedFrames}`);
+  release();
+  await recorder.end();
+  assert.equal(counts.queuedBytes, 0);
+});
+
 test('a full disk ends the file whole; recording goes on in another one when there is room', async () => {
   const folder = temporaryFolder();
   let room = 200_000;

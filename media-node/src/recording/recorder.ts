@@ -16,6 +16,8 @@ const BATCH_MS = 1_000;
 /** Media that waits for a slow disk at most: of one stream, and of all. */
 const MOST_QUEUED_BYTES = 16 * 1024 * 1024;
 const MOST_QUEUED_OF_ALL = 128 * 1024 * 1024;
+/** What an item of the list costs beside its frame's bytes: encoders may send tiny frames without end. */
+const ITEM_BYTES = 256;
 /** How long a store that failed is left alone, twice as long each time. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -54,7 +56,7 @@ export interface RecorderOptions {
   readonly mostQueuedBytes?: number;
 }
 
-type Item = Frame | { readonly tracks: readonly Track[] } | { readonly metadata: Metadata };
+type Item = Frame | { readonly tracks: readonly Track[] };
 
 /** The file that is being written. */
 interface Current {
@@ -104,10 +106,12 @@ export class Recorder implements StreamObserver {
   onTracks(tracks: readonly Track[]): void {
     this.#hasVideo = tracks.some(({ kind }) => kind === 'video');
     this.#items.push({ tracks });
+    this.#keep(costOf(tracks));
   }
 
   onMetadata(metadata: Metadata): void {
-    this.#items.push({ metadata });
+    // Of the next file, whichever that is.
+    this.#metadata = metadata;
   }
 
   onSeam(): void {
@@ -126,8 +130,7 @@ export class Recorder implements StreamObserver {
     }
     this.#items.push(frame);
     this.#newestMs = frame.dtsMs;
-    this.#queuedBytes += frame.data.length;
-    counts.queuedBytes += frame.data.length;
+    this.#keep(frame.data.length + ITEM_BYTES);
     if (this.#isOver(1)) this.#skip();
     else if (this.#queuedBytes >= this.#batchBytes && this.#writing === undefined) this.#write();
   }
@@ -183,10 +186,7 @@ export class Recorder implements StreamObserver {
 
   #take(item: Item): Promise<void> | undefined {
     if ('track' in item) return this.#takeFrame(item);
-    if ('metadata' in item) {
-      this.#metadata = item.metadata;
-      return undefined;
-    }
+    this.#release(costOf(item.tracks));
     const isSame =
       item.tracks.length === this.#tracks.length && item.tracks.every((each) => this.#tracks.includes(each));
     if (isSame) return undefined;
@@ -217,12 +217,12 @@ export class Recorder implements StreamObserver {
   }
 
   #add(frame: Frame): void {
-    const { length } = frame.data;
+    const cost = frame.data.length + ITEM_BYTES;
     if (this.#current === undefined && !this.#begin(frame)) {
-      this.#release(length);
+      this.#release(cost);
       return;
     }
-    this.#takenBytes += length;
+    this.#takenBytes += cost;
     this.#current?.container.frame(frame);
   }
 
@@ -333,8 +333,17 @@ export class Recorder implements StreamObserver {
     this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
   }
 
+  #keep(bytes: number): void {
+    this.#queuedBytes += bytes;
+    this.#options.counts.queuedBytes += bytes;
+  }
+
   #release(bytes: number): void {
     this.#queuedBytes -= bytes;
     this.#options.counts.queuedBytes -= bytes;
   }
+}
+
+function costOf(tracks: readonly Track[]): number {
+  return tracks.reduce((sum, { config }) => sum + config.length, ITEM_BYTES);
 }

@@ -35,11 +35,11 @@ const media = testMedia(150);
 const recordings = (bucket: MemoryObjectStore) =>
   [...bucket.objects.keys()].filter((key) => !key.includes('.livecluster'));
 
-/** The recorder's frames, with pauses for the writer. */
-async function feed(recorder: { onFrame(frame: (typeof media.frames)[number]): void }, frames = media.frames) {
-  for (const [index, frame] of frames.entries()) {
+/** All frames, as fast as they are written. */
+async function feed({ recorder, counts }: Pick<ReturnType<typeof recorderOf>, 'recorder' | 'counts'>): Promise<void> {
+  for (const [index, frame] of media.frames.entries()) {
     recorder.onFrame(frame);
-    if (index % 2_000 === 0) await sleep(1);
+    if (index % 1_000 === 0) await until(() => counts.queuedBytes < 2_000_000);
   }
 }
 
@@ -76,9 +76,10 @@ for (const ending of ['flv', 'mp4']) {
     const folder = temporaryFolder();
     const bucket = new MemoryObjectStore();
     const { store } = storeIn(folder, bucket);
-    const { recorder, files } = recorderOf(store, dvr({ path: `[stream].${ending}` }), { batchBytes: 100_000 });
+    const recording = recorderOf(store, dvr({ path: `[stream].${ending}` }), { batchBytes: 100_000 });
+    const { recorder, files } = recording;
     recorder.onTracks(media.tracks);
-    await feed(recorder);
+    await feed(recording);
     await until(() => bucket.calls.includes('part'));
     assert.equal(bucket.calls.includes('complete'), false);
     await recorder.end();
@@ -139,9 +140,11 @@ test('a bucket that is away costs nothing but room on the disk; a node that ends
 /** Records until parts are uploaded, then stops as a killed process does: nothing is finished. */
 async function killed(folder: string, bucket: MemoryObjectStore, ending: string) {
   const { store } = storeIn(folder, bucket);
-  const { recorder } = recorderOf(store, dvr({ path: `[stream].${ending}` }), { batchBytes: 100_000 });
-  recorder.onTracks(media.tracks);
-  await feed(recorder);
+  const recording = recorderOf(store, dvr({ path: `[stream].${ending}` }), { batchBytes: 100_000 });
+  recording.recorder.onTracks(media.tracks);
+  await feed(recording);
+  // A dead process writes no more.
+  await until(() => recording.counts.queuedBytes === 0);
   await until(() => bucket.calls.includes('part') && store.waitingBytes < 5 * 1024 * 1024);
   // As the kernel would: from here on this process reaches neither the bucket nor its end.
   await store.close(0);
