@@ -5,7 +5,7 @@ import { withFault } from './lib/compare.ts';
 import { Publisher, Viewers } from './lib/load.ts';
 import { schedulerTimes } from './lib/processes.ts';
 import type { Product } from './lib/product.ts';
-import { startProduct, startRedis } from './lib/product.ts';
+import { benchVhost, startProduct, startRedis } from './lib/product.ts';
 import { LOAD_CORE, MEASURE_MS, RUNS, SERVER_CORE, SETTLE_MS } from './lib/settings.ts';
 
 /*
@@ -28,8 +28,9 @@ async function originWork(redisPort: number, viewers: number): Promise<Work> {
     return thing;
   };
   try {
-    const origin = keep(await startProduct({ redisPort, role: 'origin', core: LOAD_CORE }));
-    const edge = keep(await startProduct({ redisPort, role: 'edge', core: SERVER_CORE }));
+    const vhost = benchVhost('auto')!;
+    const origin = keep(await startProduct({ redisPort, vhost, role: 'origin', core: LOAD_CORE }));
+    const edge = keep(await startProduct({ redisPort, vhost, role: 'edge', core: SERVER_CORE }));
     const publisher = await Publisher.start(origin);
     keep(publisher.process);
     const client = await Viewers.start(edge, { viewers });

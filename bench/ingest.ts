@@ -4,7 +4,7 @@ import { median } from './lib/figure.ts';
 import { warmUp, withFault } from './lib/compare.ts';
 import { Publisher } from './lib/load.ts';
 import { disturbance, SchedulerSpan } from './lib/processes.ts';
-import { startProduct, startRedis } from './lib/product.ts';
+import { benchVhost, startProduct, startRedis } from './lib/product.ts';
 import type { StartServer } from './lib/servers.ts';
 import { startNginx, startNodeMediaServer } from './lib/servers.ts';
 import { MEASURE_MS, RUNS, SETTLE_MS } from './lib/settings.ts';
@@ -46,8 +46,9 @@ async function ingest(start: StartServer): Promise<Ingested> {
 export async function publishers(): Promise<Figure[]> {
   const redis = await startRedis();
   try {
+    const vhost = benchVhost('auto')!;
     const servers: Readonly<Record<string, StartServer>> = {
-      livecluster: () => startProduct({ redisPort: redis.port }),
+      livecluster: () => startProduct({ redisPort: redis.port, vhost }),
       'nginx-rtmp': startNginx,
       'node-media-server': startNodeMediaServer,
     };

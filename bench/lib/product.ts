@@ -25,16 +25,12 @@ const ADMIN_TOKEN = 'b'.repeat(64);
 export type MergeWindow = 'auto' | 'realtime' | number;
 
 /**
- * A Vhost for every host, with a merge window; undefined while the product knows no such setting. It packages nothing, as its
- * peers do not: see packaging.ts for that.
+ * A Vhost for every host as it is by default; or with a merge window, to be measured beside servers that package nothing: then
+ * it does not either. Undefined while the product knows no such window.
  */
 export function benchVhost(window?: MergeWindow): VhostConfig | undefined {
-  const plain = {
-    name: DEFAULT_VHOST,
-    hosts: [DEFAULT_VHOST],
-    ...VHOST_DEFAULTS,
-    hls: { ...VHOST_DEFAULTS.hls, enabled: false },
-  };
+  const hls = { ...VHOST_DEFAULTS.hls, enabled: window === undefined };
+  const plain = { name: DEFAULT_VHOST, hosts: [DEFAULT_VHOST], ...VHOST_DEFAULTS, hls };
   if (window === undefined) return VhostConfig.parse(plain);
   const parsed = VhostConfig.safeParse({ ...plain, play: { ...VHOST_DEFAULTS.play, mwLatency: window } });
   return parsed.success ? parsed.data : undefined;
