@@ -45,7 +45,7 @@ const FIRST_WAIT_MS = 500;
 /** Between polls that bring nothing. */
 const MIN_UNCHANGED_MS = 250;
 /** A lost stream is shown for this long at least: its encoder comes back to another node. */
-const MIN_LOST_MS = 15_000;
+const MIN_LOST_MS = 30_000;
 /** An end that was told by a node that is gone is believed then. */
 const END_LOST_MS = 10_000;
 /** A new owner whose numbers are lower than what was shown is waited for: it may lack the last word of the one before. */
