@@ -5,7 +5,7 @@ import type { Figure } from './lib/figure.ts';
 import { median } from './lib/figure.ts';
 import { withFault } from './lib/compare.ts';
 import type { HlsReport, ListedSegments } from './lib/hls.ts';
-import { HlsViewers, readPlaylist } from './lib/hls.ts';
+import { HlsViewers, hlsVhost, readPlaylist } from './lib/hls.ts';
 import { Publisher } from './lib/load.ts';
 import { BenchProcess, freePort, SchedulerSpan } from './lib/processes.ts';
 import { startProduct, startRedis } from './lib/product.ts';
@@ -136,8 +136,9 @@ export async function hlsEdge(): Promise<Figure[]> {
   closing.unshift(() => rmSync(folder, { recursive: true, force: true }));
   try {
     const redis = keep(await startRedis());
-    const origin = keep(await startProduct({ redisPort: redis.port, role: 'origin', core: LOAD_CORE }));
-    const edge = keep(await startProduct({ redisPort: redis.port, role: 'edge', core: SERVER_CORE }));
+    const options = { redisPort: redis.port, vhost: hlsVhost() };
+    const origin = keep(await startProduct({ ...options, role: 'origin', core: LOAD_CORE }));
+    const edge = keep(await startProduct({ ...options, role: 'edge', core: SERVER_CORE }));
     keep((await Publisher.start(origin)).process);
     const meanBytes = await copySegments(join(folder, 'files'), await listed(edge.httpPort));
     const contenders: Contender[] = [{ name: 'livecluster', process: edge.process, port: edge.httpPort }];

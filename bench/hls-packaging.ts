@@ -1,14 +1,16 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { VHOST_DEFAULTS, VhostConfig } from '#contract/node-config.ts';
+import type { VhostConfig } from '#contract/node-config.ts';
+import { VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { Figure } from './lib/figure.ts';
 import { median } from './lib/figure.ts';
 import { withFault } from './lib/compare.ts';
+import { hlsVhost } from './lib/hls.ts';
 import { Publisher } from './lib/load.ts';
 import { BenchProcess, disturbance, freePort, SchedulerSpan } from './lib/processes.ts';
 import type { Product } from './lib/product.ts';
-import { benchVhost, startProduct, startRedis } from './lib/product.ts';
+import { startProduct, startRedis } from './lib/product.ts';
 import { IS_QUICK, RUNS, SERVER_CORE } from './lib/settings.ts';
 
 /*
@@ -22,6 +24,9 @@ const STREAMS = 10;
 const SPAN_MS = IS_QUICK ? 2_000 : 4_000;
 const SETTLE_MS = IS_QUICK ? 3_000 : 4_000;
 const FFMPEG_SETTLE_MS = 3_000;
+/** A node in service has run long: its code is compiled. */
+const WARM_UP_STREAMS = 40;
+const WARM_UP_MS = 5_000;
 const PARTS_HOST = 'parts';
 const MEMORY = '/dev/shm';
 const TITLE = 'taking in and packaging';
@@ -35,12 +40,13 @@ interface Packaged {
 }
 
 function vhosts(): { readonly vhost: VhostConfig; readonly moreVhosts: readonly VhostConfig[] } {
-  const { hls } = VHOST_DEFAULTS;
-  const vhost = VhostConfig.parse({ ...benchVhost(), hls, dash: { ...VHOST_DEFAULTS.dash, enabled: true } });
+  const { hls, dash } = VHOST_DEFAULTS;
   const lowLatency = { ...hls.lowLatency, enabled: true };
-  const name = { name: PARTS_HOST, hosts: [PARTS_HOST] };
-  const parts = VhostConfig.parse({ ...benchVhost(), ...name, hls: { ...hls, container: 'fmp4', lowLatency } });
-  return { vhost, moreVhosts: [parts] };
+  const parts = { ...hls, container: 'fmp4', lowLatency } as const;
+  return {
+    vhost: hlsVhost({ dash: { ...dash, enabled: true } }),
+    moreVhosts: [hlsVhost({ name: PARTS_HOST, hosts: [PARTS_HOST], hls: parts })],
+  };
 }
 
 async function get(product: Product, path: string): Promise<string> {
@@ -77,6 +83,9 @@ async function packagedByProduct(redisPort: number): Promise<Packaged> {
     return span.end();
   };
   try {
+    await publish(WARM_UP_STREAMS, 'warm-up');
+    await delay(WARM_UP_MS - SETTLE_MS);
+    for (const publisher of publishers.splice(0)) await publisher.process.close();
     await publish(1, 'one');
     const one = await spend();
     await publish(STREAMS - 1, 'more');

@@ -1,8 +1,15 @@
+import { VHOST_DEFAULTS, VhostConfig } from '#contract/node-config.ts';
 import { BenchProcess } from './processes.ts';
+import { benchVhost } from './product.ts';
 import { LOAD_CORE } from './settings.ts';
 import { tools } from './tools.ts';
 
 /* Viewers of HLS: bench/load/hls-client.c behind its lines of text. */
+
+/** A Vhost for every host that packages as one does which says nothing of it, but for `more`. */
+export function hlsVhost(more: Partial<VhostConfig> = {}): VhostConfig {
+  return VhostConfig.parse({ ...benchVhost(), hls: VHOST_DEFAULTS.hls, ...more });
+}
 
 /** What the viewers got between begin and end. */
 export interface HlsReport {
