@@ -61,7 +61,6 @@ export interface PackagerCounts {
   segments: number;
   forcedCuts: number;
   droppedFrames: number;
-  brokenFrames: number;
   takeOvers: number;
 }
 
@@ -70,7 +69,7 @@ type Held = { readonly frame: Frame } | { readonly tracks: readonly Track[] } | 
 /** One stream on its way into segments. */
 export class Packager implements PackagedStream, StreamObserver {
   readonly key: StreamKey;
-  readonly counts: PackagerCounts = { segments: 0, forcedCuts: 0, droppedFrames: 0, brokenFrames: 0, takeOvers: 0 };
+  readonly counts: PackagerCounts = { segments: 0, forcedCuts: 0, droppedFrames: 0, takeOvers: 0 };
   readonly #options: PackagerOptions;
   readonly #files: StreamFiles;
   readonly #waiters = new Waiters();
@@ -82,9 +81,12 @@ export class Packager implements PackagedStream, StreamObserver {
   #held: Held[] | undefined;
   #heldBytes = 0;
   #loads = 0;
+  /** Sources so far. */
+  #begun = 0;
   #timer: NodeJS.Timeout | undefined;
   #revision = 0;
   #pastDropped = 0;
+  #broken = 0;
   #isEnded = false;
   #isClosed = false;
   #snapshot: PackagingSnapshot | undefined;
@@ -136,6 +138,7 @@ export class Packager implements PackagedStream, StreamObserver {
   begin(stream: Stream): void {
     if (this.#isClosed) return;
     clearTimeout(this.#timer);
+    this.#begun += 1;
     this.#leave?.();
     if (this.#works !== undefined) this.onSeam();
     // Somebody else may have packaged it in the meantime; within END_MS nobody believes it has gone.
@@ -181,8 +184,8 @@ export class Packager implements PackagedStream, StreamObserver {
 
   onFrame(frame: Frame): void {
     if (!isWholeFrame(frame)) {
-      if (this.counts.brokenFrames++ === 0)
-        this.#options.log.warn('a frame is left out of segments: its NAL units are broken');
+      this.#broken += 1;
+      if (this.#broken === 1) this.#options.log.warn('a frame is left out of segments: its NAL units are broken');
       return;
     }
     if (this.#held !== undefined) this.#hold({ frame });
@@ -256,9 +259,10 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#isEnded = false;
     const { nodeId, now, log } = this.#options;
     const { format, hls } = this.#settings;
-    const beginning = beginningOf(answer, { formatId: format.id, disposeMs: hls.disposeMs, nowMs: now() });
-    const isAhead = this.#works !== undefined && (answer.kind !== 'found' || beginning.seq <= this.#works.lastSeq + 1);
-    if (!isAhead) {
+    const beginning = beginningOf(answer, { nodeId, formatId: format.id, disposeMs: hls.disposeMs, nowMs: now() });
+    const { before } = beginning;
+    const isElsewhere = before !== undefined && before.nodeId !== nodeId && before.seq > (this.#works?.lastSeq ?? -1);
+    if (this.#works === undefined || isElsewhere) {
       this.#works?.list.clear();
       this.#pastDropped += this.#works?.segmenter.dropped ?? 0;
       this.#works = this.#build(beginning);
@@ -302,7 +306,7 @@ export class Packager implements PackagedStream, StreamObserver {
     works.lastSeq = works.list.last?.seq ?? works.lastSeq;
     this.counts.segments += 1;
     if (isForced) this.counts.forcedCuts += 1;
-    this.counts.droppedFrames = this.#pastDropped + works.segmenter.dropped;
+    this.counts.droppedFrames = this.#pastDropped + works.segmenter.dropped + works.writer.broken + this.#broken;
     this.#save();
     this.#touch();
     this.#writePlaylist();
@@ -332,9 +336,10 @@ export class Packager implements PackagedStream, StreamObserver {
   }
 
   async #finish(): Promise<void> {
-    const works = this.#works;
+    const begun = this.#begun;
     const answer = await this.#options.ledger.load(this.key);
-    if (this.#isClosed || this.#leave !== undefined || this.#works !== works) return;
+    if (this.#isClosed || this.#begun !== begun) return;
+    if (this.#held !== undefined) this.#loaded(this.#loads, answer);
     const nodeId = answer.kind === 'found' ? parseLedgerState(answer.state)?.nodeId : undefined;
     const isTaken = nodeId !== undefined && nodeId !== this.#options.nodeId;
     // What was being written is the other node's number by now.

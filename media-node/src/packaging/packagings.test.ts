@@ -271,3 +271,14 @@ test('a codec that no segment carries is left out, and a stream of nothing else 
   alone.feed(streamOf({ seconds: 5, gop: 0, audio: speex }));
   assert.equal(alone.packaged.snapshot, undefined);
 });
+
+test('a frame whose NAL units are broken is left out, and the rest goes on', async (t) => {
+  const node = new TestNode({ dash: { enabled: true } });
+  t.after(() => node.close());
+  await node.publish();
+  const broken = { ...video(1_001), data: Buffer.from('00000fffff', 'hex') };
+  node.feed([...streamOf({ seconds: 1 }), broken, ...streamOf({ startMs: 2_000, seconds: 3 })]);
+  assert.equal(node.snapshot.segments.length, 2);
+  assert.equal(node.packagings.stats().droppedFrames, 1);
+  assert.equal(node.logs.filter(({ msg }) => String(msg).includes('NAL units are broken')).length, 1);
+});

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { MemoryLedger } from './memory-ledger.ts';
 import type { VhostChanges } from './testing-node.ts';
-import { EPOCH_MS, KEY, TestNode } from './testing-node.ts';
+import { configOf, EPOCH_MS, KEY, TestNode } from './testing-node.ts';
 import { streamOf } from './testing.ts';
 
 const LOW_LATENCY: VhostChanges = { hls: { container: 'fmp4', lowLatency: { enabled: true, partMs: 200 } } };
@@ -171,4 +171,58 @@ test('a node that lost the stream to another one ends its playlist without the s
   await settled();
   first.feed(streamOf({ seconds: 3 }));
   assert.deepEqual(seqs(first.snapshot), [0, 1, 2, 3]);
+});
+
+test('an encoder comes back under low latency: the list goes on without a gap, nothing was lost', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const node = new TestNode(LOW_LATENCY);
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 5 }));
+  await gone(t, node);
+  const before = node.snapshot;
+  assert.deepEqual([before.isEnded, before.open, before.nextPart], [true, undefined, undefined]);
+  await node.publish();
+  await settled();
+  node.feed(streamOf({ seconds: 3 }));
+  assert.deepEqual(
+    node.snapshot.segments.map(({ seq, isGap, isDiscontinuity }) => [seq, isGap, isDiscontinuity]),
+    [
+      [0, false, false],
+      [1, false, false],
+      [2, false, false],
+      [3, false, true],
+    ],
+  );
+});
+
+test('a Vhost that stops to package and begins again does not list files that are gone', async (t) => {
+  const node = new TestNode();
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 7 }));
+  node.config.swap(configOf({ hls: { enabled: false } }));
+  node.config.swap(configOf());
+  await settled();
+  node.feed(streamOf({ startMs: 7_000, seconds: 5 }));
+  assert.deepEqual(seqs(node.snapshot), [3, 4]);
+  for (const { media } of node.snapshot.segments) await node.read(media.ts?.file ?? '');
+});
+
+test('a source that is gone before the ledger has answered ends all the same', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const slow = new MemoryLedger();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  slow.load = () => promise.then(() => ({ kind: 'none' }) as const);
+  const node = new TestNode({}, { ledger: slow });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 1 }));
+  node.unpublish();
+  t.mock.timers.tick(1_000);
+  resolve();
+  await settled();
+  assert.deepEqual([node.snapshot.isEnded, node.snapshot.segments.length], [true, 1]);
+  t.mock.timers.tick(30_000);
+  assert.equal(node.packagings.find(KEY), undefined);
 });

@@ -8,6 +8,8 @@ const LEAST_PAUSE_MS = 30_000;
 
 /** How a node begins to package a stream. */
 export interface Beginning {
+  /** Who packaged it last, and its last segment; undefined where nobody knows. */
+  readonly before: Pick<LedgerState, 'nodeId' | 'seq'> | undefined;
   /** Number of its first segment. */
   readonly seq: number;
   /** Whether it goes on in the playlist of somebody before it; `segments`, a gap among them, are then listed. */
@@ -22,6 +24,7 @@ export interface Beginning {
 }
 
 export interface BeginningContext {
+  readonly nodeId: string;
   /** See PackagingFormat. */
   readonly formatId: string;
   readonly disposeMs: number;
@@ -32,9 +35,10 @@ export interface BeginningContext {
 /**
  * What a ledger's answer makes of a stream that an encoder publishes here. The numbers of its segments always go on, so that no
  * file's name means two contents; the playlist goes on when the one before it has not been disposed of, and is cut in the same
- * way. Out of reach of the ledger, the number is the time in seconds: no playlist comes that far by counting.
+ * way. A node's own list that it has closed is not gone on with: its files are gone. Out of reach of the ledger, the number is the
+ * time in seconds: no playlist comes that far by counting.
  */
-export function beginningOf(answer: LedgerAnswer, { formatId, disposeMs, nowMs }: BeginningContext): Beginning {
+export function beginningOf(answer: LedgerAnswer, { nodeId, formatId, disposeMs, nowMs }: BeginningContext): Beginning {
   const state = answer.kind === 'found' ? parseLedgerState(answer.state) : undefined;
   if (state === undefined) return { ...NEW, seq: answer.kind === 'none' ? 0 : Math.floor(nowMs / 1_000) };
   const pauseMs = Math.max(disposeMs, LEAST_PAUSE_MS) + 2_000 * state.targetDurationS;
@@ -42,14 +46,16 @@ export function beginningOf(answer: LedgerAnswer, { formatId, disposeMs, nowMs }
   // The open segment's number is passed over: parts of it may have been listed.
   const seq = state.seq + (state.isLowLatency ? 2 : 1);
   const { salt, endMs } = state;
-  if (isDisposed || state.format !== formatId || state.segments.length === 0) {
+  const isOther = state.format !== formatId || state.segments.length === 0 || state.nodeId === nodeId;
+  if (isDisposed || isOther) {
     const gone = state.segments.filter(({ isDiscontinuity }) => isDiscontinuity).length;
     const discontinuitySequence = state.discontinuitySequence + gone + 1;
-    return { ...NEW, seq, discontinuitySequence, salt, endMs: Math.min(endMs, nowMs) };
+    return { ...NEW, before: state, seq, discontinuitySequence, salt, endMs: Math.min(endMs, nowMs) };
   }
   const { targetDurationS, partTargetMs, discontinuitySequence, tracks } = state;
   const segments = state.isLowLatency ? [...state.segments, gapAfter(state)] : state.segments;
   return {
+    before: state,
     seq,
     isContinued: true,
     segments,
@@ -63,6 +69,7 @@ export function beginningOf(answer: LedgerAnswer, { formatId, disposeMs, nowMs }
 }
 
 const NEW: Beginning = {
+  before: undefined,
   seq: 0,
   isContinued: false,
   segments: [],

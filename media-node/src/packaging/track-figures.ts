@@ -26,9 +26,12 @@ interface Figures {
 /** What the complete segments of a stream tell of its tracks, for multivariant playlists and manifests. */
 export class TrackFigures {
   readonly #kinds: Readonly<Record<Kind, Figures>> = { video: newFigures(), audio: newFigures() };
+  /** Until there are tracks here. */
+  #restored: readonly PackagedTrack[] | undefined;
 
   /** The tracks of the segments from now on. */
   setTracks(tracks: readonly Track[]): void {
+    this.#restored = undefined;
     for (const kind of ['video', 'audio'] as const) {
       const figures = this.#kinds[kind];
       const track = tracks.find((each) => each.kind === kind);
@@ -43,6 +46,7 @@ export class TrackFigures {
   /** What another node has found of the same playlist. */
   restore(tracks: readonly PackagedTrack[]): void {
     for (const { kind, peakBitrate } of tracks) this.#kinds[kind].peakBitrate = peakBitrate;
+    this.#restored = tracks;
   }
 
   /** A complete segment's share of a track: bytes of its file that are the track's. */
@@ -73,6 +77,7 @@ export class TrackFigures {
   }
 
   tracks(): PackagedTrack[] {
+    if (this.#restored !== undefined) return [...this.#restored];
     return [this.#kinds.video, this.#kinds.audio].flatMap((figures) => {
       const { track, bits, mediaMs, frames, framesMs, partBits, partMs } = figures;
       const peakBitrate = figures.peakBitrate || (partMs === 0 ? 0 : Math.ceil((partBits * 1_000) / partMs));
