@@ -17,7 +17,7 @@ test('a manifest of two tracks: every element in its place', () => {
     text,
     `<?xml version="1.0" encoding="UTF-8"?>
 <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011" type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z" publishTime="2026-01-02T03:04:10.961Z" minimumUpdatePeriod="PT2S" minBufferTime="PT2S" timeShiftBufferDepth="PT6S" suggestedPresentationDelay="PT6S">
-<Period id="7" start="PT1767323045S">
+<Period id="1767323045000" start="PT1767323045S">
 <AdaptationSet id="0" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">
 <Representation id="video" bandwidth="2500000" codecs="avc1.64001f" width="1280" height="720" frameRate="25">
 <SegmentTemplate timescale="90000" presentationTimeOffset="0" startNumber="7" initialization="s-video-init-7.mp4" media="s-video-$Number$.m4s">
@@ -45,12 +45,12 @@ test('a discontinuity begins a Period, whose beginning stays when its first segm
   const periods = (text: string) => text.match(/<Period [^>]*>/g);
   const offsets = (text: string) => text.match(/presentationTimeOffset="\d+"/g);
   assert.deepEqual(periods(render(snapshot)), [
-    '<Period id="0" start="PT1767323045S">',
-    '<Period id="1" start="PT1767323047S">',
+    '<Period id="1767323045000" start="PT1767323045S">',
+    '<Period id="1767323047000" start="PT1767323047S">',
   ]);
   assert.match(render(snapshot), / timeShiftBufferDepth="PT8S"/);
   const later = { ...snapshot, segments: snapshot.segments.slice(2) };
-  assert.deepEqual(periods(render(later)), ['<Period id="1" start="PT1767323047S">']);
+  assert.deepEqual(periods(render(later)), ['<Period id="1767323047000" start="PT1767323047S">']);
   assert.deepEqual(offsets(render(later)), ['presentationTimeOffset="180000"', 'presentationTimeOffset="180000"']);
   assert.match(render(later), /startNumber="2"/);
 });
@@ -62,7 +62,7 @@ test('a run whose beginning is not told begins with what is listed', () => {
     return rest;
   });
   const text = render({ ...snapshot, segments });
-  assert.match(text, /<Period id="1" start="PT1767323047S">/);
+  assert.match(text, /<Period id="1767323047000" start="PT1767323047S">/);
   assert.match(text, /presentationTimeOffset="180000".*\n<SegmentTimeline><S t="180000" d="180000"\/>/);
 });
 
@@ -76,7 +76,7 @@ test('a Period begins with its first picture, and sound of before is left out', 
     };
   });
   const text = render({ ...made, segments });
-  assert.match(text, /<Period id="0" start="PT1767323045S">/);
+  assert.match(text, /<Period id="1767323045000" start="PT1767323045S">/);
   assert.match(text, /presentationTimeOffset="7200"[^>]*>\n<SegmentTimeline><S t="7200" d="180000" r="2"\/>/);
   assert.match(
     text,
@@ -198,7 +198,10 @@ test('there is a manifest as soon as a segment of fragmented MP4 is complete', (
   assert.equal(hasManifest(snapshotOf({ renditions: ['ts'], durationsMs: [2_000] })), false);
   assert.equal(hasManifest(snapshotOf({ renditions: BOTH, durationsMs: [], partTargetMs: 500, openParts: 2 })), false);
   assert.equal(hasManifest(snapshotOf({ renditions: BOTH, durationsMs: [2_000], gaps: [0] })), false);
-  assert.equal(hasManifest(snapshotOf({ renditions: ['audio'], durationsMs: [2_000] })), true);
+  const sound = snapshotOf({ renditions: ['audio'], durationsMs: [2_000] });
+  assert.equal(hasManifest(sound), true);
+  assert.equal(hasManifest({ ...sound, tracks: [] }), false);
+  assert.doesNotMatch(render({ ...sound, tracks: [] }), /<Period/);
 });
 
 /** What a player makes of a manifest: address, and times in the presentation and in the media, of each segment. */

@@ -40,9 +40,9 @@ export interface Manifest {
   readonly mostLaterMs: number;
 }
 
-/** Whether there is anything to play: a complete segment of fragmented MP4. */
-export function hasManifest(snapshot: PackagingSnapshot): boolean {
-  return snapshot.segments.some((segment) => KINDS.some((kind) => has(segment, kind)));
+/** Whether there is anything to play: a complete segment of fragmented MP4 of a track that is known. */
+export function hasManifest({ segments, tracks }: PackagingSnapshot): boolean {
+  return segments.some((segment) => tracks.some(({ kind }) => has(segment, kind)));
 }
 
 /**
@@ -120,7 +120,11 @@ function periodOf(run: readonly PackagedSegment[], snapshot: PackagingSnapshot, 
     const own = run.filter((segment) => has(segment, track.kind));
     return own.length === 0 ? '' : adaptationSet(track, own, began.startMs + shown, request);
   });
-  return `<Period id="${began.seq}" start="${seconds(began.programDateTimeMs)}">\n${sets.join('')}</Period>\n`;
+  // Of a track that is there no more. Players take no Period without anything.
+  if (sets.every((set) => set === '')) return '';
+  // Numbers might begin anew where what was known of a stream has been lost.
+  const id = Math.round(began.programDateTimeMs);
+  return `<Period id="${id}" start="${seconds(began.programDateTimeMs)}">\n${sets.join('')}</Period>\n`;
 }
 
 /** Of its run; its own where that is not told. */
