@@ -97,7 +97,7 @@ test('a node that was started again serves what it left, and removes what nobody
   const left = join(folder, DEFAULT_VHOST, 'live/gone-1.ts');
   await writeFile(left, 'x');
   for (const file of await filesBelow(folder)) await utimes(join(folder, file), 1, 1);
-  const second = new TestNode({}, { folder, ledger });
+  const second = new TestNode({}, { folder, ledger, nodeId: 'node-1, started again' });
   nodes.push(second);
   await second.publish();
   const [old] = second.snapshot.segments;
