@@ -9,7 +9,7 @@ import type { Role } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { createNode } from './node.ts';
-import type { ListenerPorts } from './node.ts';
+import type { ListenerPorts } from './node-options.ts';
 import { RtmpPeer } from './protocols/testing/rtmp-peer.ts';
 import { until } from './protocols/testing/until.ts';
 

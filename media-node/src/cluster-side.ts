@@ -10,7 +10,7 @@ import type { PeerAnswers } from './cluster/ports.ts';
 import { RelayManager } from './cluster/relay.ts';
 import { RemotePackagings } from './cluster/remote-packagings.ts';
 import type { ConfigStore } from './config/config-store.ts';
-import type { ListenerPorts, MediaNodeOptions } from './node.ts';
+import type { ListenerPorts, MediaNodeOptions } from './node-options.ts';
 import { RtmpPullClient, RtmpPushClient } from './protocols/rtmp/relay-clients.ts';
 import type { PackagedStreams, PackagingLedger } from './packaging/packaged-stream.ts';
 import type { Gate } from './stream/gate.ts';

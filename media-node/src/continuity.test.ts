@@ -11,7 +11,8 @@ import { CutProxy } from './cluster/testing/cut-proxy.ts';
 import { TestRedis } from './cluster/testing/redis-server.ts';
 import { RTMP_VIDEO } from './formats/rtmp-message.ts';
 import { createNode } from './node.ts';
-import type { DirectoryRequest, ListenerPorts, MediaNode } from './node.ts';
+import type { MediaNode } from './node.ts';
+import type { DirectoryRequest, ListenerPorts } from './node-options.ts';
 import { AVC_FRAME, RtmpPeer } from './protocols/testing/rtmp-peer.ts';
 import { until } from './protocols/testing/until.ts';
 

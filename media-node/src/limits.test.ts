@@ -9,7 +9,8 @@ import type { VhostConfig } from '#contract/node-config.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { RTMP_VIDEO } from './formats/rtmp-message.ts';
 import { createNode } from './node.ts';
-import type { ListenerPorts, MediaNode } from './node.ts';
+import type { MediaNode } from './node.ts';
+import type { ListenerPorts } from './node-options.ts';
 import { AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from './protocols/testing/rtmp-peer.ts';
 import { until } from './protocols/testing/until.ts';
 

@@ -2,11 +2,8 @@ import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { NodeState, NodeStatus } from '#contract/admin-api.ts';
 import { newNodeId } from '#contract/directory-keys.ts';
-import type { MetricSample } from './admin/node-metrics.ts';
 import { NodeMetrics } from './admin/node-metrics.ts';
-import type { PORTS, Role } from '#contract/names.ts';
 import { VHOST_DEFAULTS } from '#contract/node-config.ts';
-import type { NodeConfig } from '#contract/node-config.ts';
 import { AdminServer } from './admin/admin-server.ts';
 import { ApiMedia } from './admin/api-media.ts';
 import { ApiHandler, ApiServer, newApiIdentity } from './admin/api-server.ts';
@@ -15,19 +12,22 @@ import { PLAYER_PATHS, PlayerPage } from './admin/player-page.ts';
 import { SessionLedger } from './admin/session-ledger.ts';
 import { SystemFigures } from './admin/system-figures.ts';
 import { Traffic } from './admin/traffic.ts';
-import type { Directory, NodeInfo } from './cluster/directory.ts';
 import type { SharedState } from './cluster/shared-state.ts';
-import { enterCluster, packagedSamples } from './cluster-side.ts';
+import { enterCluster } from './cluster-side.ts';
 import type { ClusterSide } from './cluster-side.ts';
 import { ConfigStore } from './config/config-store.ts';
 import { chain } from './http/chain.ts';
 import { HttpServer } from './http/http-server.ts';
 import { ConnectionLimit } from './lib/connection-limit.ts';
 import { TlsIdentity } from './lib/tls-identity.ts';
+import { NodeStartError } from './node-options.ts';
+import type { Listener, ListenerPorts, MediaNodeOptions } from './node-options.ts';
+import { nodeSamples } from './node-samples.ts';
+import type { MeasuredParts } from './node-samples.ts';
 import { makePackaging } from './packaging-side.ts';
 import type { PackagingSide } from './packaging-side.ts';
 import { makeRecording } from './recording-side.ts';
-import type { RecordingPlace, RecordingSide } from './recording-side.ts';
+import type { RecordingSide } from './recording-side.ts';
 import { LocalViewerSessions } from './packaging/viewer-sessions.ts';
 import { HttpRemux } from './protocols/http-remux/http-remux.ts';
 import { PackagedHttp } from './protocols/packaged/packaged-http.ts';
@@ -43,85 +43,6 @@ import { StreamRegistry } from './stream/stream-registry.ts';
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
-
-/** The listeners of a node. */
-export type Listener = keyof typeof PORTS;
-/** Without a port for RTMPS a node does not listen for it. */
-export type ListenerPorts = Readonly<Record<Exclude<Listener, 'rtmps'>, number>> & {
-  readonly rtmps?: number;
-};
-
-/** Who a node is; it stays so as long as it runs. */
-export interface NodeIdentity {
-  readonly role: Role;
-  readonly namespace: string;
-  readonly cluster: string;
-  readonly podName: string;
-  readonly podUid: string;
-  /** Address under which the other nodes reach it. */
-  readonly host: string;
-  readonly ordinal: number;
-}
-
-/** What a node tells whoever makes its directory. */
-export interface DirectoryRequest {
-  readonly node: NodeInfo;
-  readonly logger: Logger;
-  readonly load: () => number;
-}
-
-/** What a node tells whoever makes its shared state. */
-export type SharedStateRequest = Pick<MediaNode, 'nodeId'> & Pick<MediaNodeOptions, 'logger'>;
-
-export interface MediaNodeOptions {
-  readonly identity: NodeIdentity;
-  /** 0 is any free port. */
-  readonly ports: ListenerPorts;
-  /** Address to listen on; default every one. */
-  readonly listenHost?: string;
-  readonly config: NodeConfig;
-  /** Certificates of RTMPS; whoever gives it may change them while the node runs. */
-  readonly tls?: TlsIdentity;
-  /** Bearer token of the admin port, here and of the other nodes; asked at each use. */
-  readonly adminToken: () => string;
-  /** The cluster's shared secret for relay connections. */
-  readonly relayKey: Buffer;
-  readonly directory: (request: DirectoryRequest) => Directory;
-  /** Headless Service of the origins, for when the directory is away; left out, only nodes seen there are known. */
-  readonly originsDns?: { readonly host: string; readonly adminPort: number };
-  /**
-   * Where the nodes leave each other what goes on with their playlists, and agree on viewers without a connection. Left out:
-   * nothing of that is shared.
-   */
-  readonly shared?: (request: SharedStateRequest) => SharedState;
-  /** Left out: nothing is recorded. */
-  readonly recording?: RecordingPlace;
-  /** See LIVECLUSTER_HLS_FOLDER in contract/node-env.ts. */
-  readonly hlsFolder?: string | undefined;
-  /** Bytes that it may hold; no limit when left out. */
-  readonly hlsMostBytes?: number | undefined;
-  readonly logger: Logger;
-  /** Told the configuration's log level, at the start and after each change. */
-  readonly setLogLevel?: (level: string) => void;
-  /** Adds the figures of the process to the metrics: for the one node of a process. */
-  readonly processMetrics: boolean;
-}
-
-/** A node that cannot start. */
-export class NodeStartError extends Error {
-  override readonly name = 'NodeStartError';
-  readonly code: 'port-taken' | 'cannot-listen';
-  readonly listener: Listener;
-  readonly port: number;
-  constructor(code: NodeStartError['code'], listener: Listener, port: number, options?: ErrorOptions) {
-    const reason =
-      code === 'port-taken' ? 'another program has it' : ((options?.cause as Error | undefined)?.message ?? '');
-    super(`cannot listen on port ${port} for ${listener}: ${reason}`, options);
-    this.code = code;
-    this.listener = listener;
-    this.port = port;
-  }
-}
 
 /** One media node: everything between its sockets. See docs/CLOSING.md for who closes whom. */
 export interface MediaNode {
@@ -241,9 +162,27 @@ class WiredNode implements MediaNode {
     const api = this.#makeApi(ledger, this.#traffic);
     this.#route(gate, api);
     this.#api = new ApiServer(api, logger);
+    const measured: MeasuredParts = {
+      role: identity.role,
+      version: VERSION,
+      state: () => this.#state,
+      config: this.config,
+      streams: this.#streams,
+      limit: this.#limit,
+      limits: this.#limits,
+      tls: this.#tls,
+      rtmp: this.#rtmp,
+      rtmps: this.#rtmps,
+      http: this.#http,
+      viewers: this.#packagedHttp.viewers,
+      packagings: this.#packaging.own,
+      recording: this.#recording,
+      shared: this.#shared,
+      side: () => this.#side,
+    };
     this.#metrics = new NodeMetrics({
       streams: () => this.#allStreams(),
-      samples: () => this.#samples(),
+      samples: () => nodeSamples(measured),
       processMetrics: options.processMetrics,
     });
     this.#admin = new AdminServer({
@@ -442,80 +381,6 @@ class WiredNode implements MediaNode {
     }
     const remux = new HttpRemux({ gate, log: this.#log });
     this.#http.fallback(chain(this.#packagedHttp.handlers, (request, response) => remux.handle(request, response)));
-  }
-
-  *#samples(): Iterable<MetricSample> {
-    const { role } = this.#options.identity;
-    yield { metric: 'info', labels: { role, version: VERSION }, value: 1 };
-    yield { metric: 'configInfo', labels: { hash: this.config.hash }, value: 1 };
-    yield { metric: 'configRejected', value: this.config.rejections };
-    yield { metric: 'ready', value: this.#state === 'ready' ? 1 : 0 };
-    yield { metric: 'draining', value: this.#state === 'draining' ? 1 : 0 };
-    const http = this.#http.stats();
-    const ends = new Map<string, number>();
-    const ignored = new Map<string, number>();
-    let httpNow = this.#limit.used;
-    for (const [protocol, server] of [
-      ['rtmp', this.#rtmp],
-      ['rtmps', this.#rtmps],
-    ] as const) {
-      const stats = server.stats();
-      httpNow -= server.sessions.size;
-      yield { metric: 'connections', labels: { protocol }, value: server.sessions.size };
-      yield { metric: 'connectionsAccepted', labels: { protocol }, value: stats.accepted };
-      for (const [code, count] of stats.ends) ends.set(code, (ends.get(code) ?? 0) + count);
-      for (const [reason, count] of Object.entries(stats.ignored))
-        ignored.set(reason, (ignored.get(reason) ?? 0) + count);
-    }
-    yield { metric: 'connections', labels: { protocol: 'http' }, value: Math.max(0, httpNow) };
-    yield { metric: 'connectionsAccepted', labels: { protocol: 'http' }, value: http.accepted };
-    yield { metric: 'connectionsRefused', value: this.#limit.refused };
-    for (const [limit, value] of Object.entries(this.#limits.reached)) {
-      yield { metric: 'limitsReached', labels: { limit }, value };
-    }
-    for (const [code, value] of ends) yield { metric: 'rtmpConnectionsEnded', labels: { code }, value };
-    for (const [reason, value] of ignored) yield { metric: 'mediaIgnored', labels: { reason }, value };
-    const { validUntilMs } = this.#tls;
-    if (validUntilMs !== undefined) yield { metric: 'certificateNotAfter', value: validUntilMs / 1_000 };
-    const byClass = new Map<string, number>();
-    for (const [status, count] of http.statuses) {
-      const label = `${Math.floor(status / 100)}xx`;
-      byClass.set(label, (byClass.get(label) ?? 0) + count);
-    }
-    for (const [status, value] of byClass) yield { metric: 'httpResponses', labels: { status }, value };
-    const recording = this.#recording.stats();
-    yield { metric: 'recordings', value: recording.recordings };
-    yield { metric: 'recordedBytes', value: recording.bytes };
-    yield { metric: 'recordedFiles', value: recording.files };
-    yield { metric: 'recordingErrors', value: recording.errors };
-    yield { metric: 'recordingDroppedFrames', value: recording.droppedFrames };
-    yield { metric: 'recordingWaiting', value: recording.waitingBytes };
-    yield { metric: 'sentBytes', value: this.#packagedHttp.viewers.sentToNobody };
-    const packaging = this.#packaging.own.stats();
-    yield { metric: 'packagings', value: packaging.packagings };
-    yield { metric: 'packagedSegments', value: packaging.segments };
-    yield { metric: 'packagedBytes', value: packaging.bytes };
-    yield { metric: 'packagedForcedCuts', value: packaging.forcedCuts };
-    yield { metric: 'packagedDropped', value: packaging.droppedSegments };
-    yield { metric: 'packagedDiskErrors', value: packaging.diskErrors };
-    yield { metric: 'packagedFramesDropped', value: packaging.droppedFrames };
-    yield { metric: 'packagingTakeovers', value: packaging.takeOvers };
-    yield { metric: 'autoWindow', value: this.#streams.autoWindowMs / 1_000 };
-    const side = this.#side?.stats();
-    if (side === undefined) return;
-    yield { metric: 'pulls', value: side.pulls };
-    yield { metric: 'pullsStarted', value: side.pullsStarted };
-    yield { metric: 'forwards', value: side.forwards };
-    yield { metric: 'takeovers', value: side.takeovers };
-    yield { metric: 'publishersAwaited', value: side.awaited };
-    yield { metric: 'publishersResumed', value: side.resumed };
-    yield { metric: 'claims', value: side.directory.claims };
-    yield { metric: 'fences', value: side.directory.fences };
-    yield { metric: 'directoryHeals', value: side.directory.heals };
-    yield { metric: 'directoryMalformed', value: side.directory.malformed };
-    yield { metric: 'directoryUp', value: side.directoryUp ? 1 : 0 };
-    yield* packagedSamples(side);
-    if (this.#shared !== undefined) yield { metric: 'sharedFailures', value: this.#shared.failures };
   }
 }
 
