@@ -165,6 +165,12 @@ test('two independent parsers read from any playlist what the snapshot says', ()
         const manifest = read(text);
         const skipped = manifest.skip?.skippedSegments ?? 0;
         checkSegments(snapshot, rendition, manifest, skipped, path);
+        const openMs = snapshot.open?.media[rendition]?.durationMs ?? 0;
+        const keptMs = snapshot.segments
+          .slice(skipped)
+          .reduce((sum, { media }) => sum + media[rendition]!.durationMs, openMs);
+        if (skipped > 0)
+          assert.ok(isDelta && keptMs >= snapshot.targetDurationS * 6_000, 'what is skipped is old enough');
         if (snapshot.segments.length > 0 && skipped === 0) checkWithHlsParser(snapshot, rendition, text);
       }
     }),
