@@ -28,19 +28,10 @@ export class ClusterPackagings implements PackagedStreams {
     if (local === undefined) return this.#remote.find(key);
     const { snapshot } = local;
     if (snapshot === undefined) return this.#remote.shown(key) ?? this.#inherit(local);
-    return snapshot.isEnded ? this.#continued(key, local, snapshot) : this.#inherit(local);
+    return snapshot.isEnded ? this.#inherit(local).whereItGoesOn() : this.#inherit(local);
   }
 
-  /** A stream that ended here may go on elsewhere. */
-  async #continued(key: StreamKey, local: PackagedStream, ended: PackagingSnapshot): Promise<PackagedStream> {
-    const elsewhere = await Promise.resolve(this.#remote.find(key)).catch(() => undefined);
-    if (elsewhere === undefined) return this.#inherit(local);
-    const { snapshot } = elsewhere;
-    const goesBack = snapshot !== undefined && lastSeq(snapshot) < lastSeq(ended);
-    return goesBack ? this.#inherit(local) : elsewhere;
-  }
-
-  #inherit(local: PackagedStream): PackagedStream {
+  #inherit(local: PackagedStream): InheritedStream {
     const known = this.#inherited.get(local);
     if (known !== undefined) return known;
     const made = new InheritedStream(local, this.#remote);
@@ -49,17 +40,23 @@ export class ClusterPackagings implements PackagedStreams {
   }
 }
 
+/** A stream that has just been claimed elsewhere has something to play soon. */
+const ELSEWHERE_MS = 2_000;
+
 /**
  * A stream that this node packages. It may have come here from another node: then its playlist lists files that only those
- * have that fetched them in time.
+ * have that fetched them in time. And it may have gone to another one: then it ended here, and goes on there.
  */
 class InheritedStream implements PackagedStream {
   readonly #local: PackagedStream;
+  readonly #remote: RemotePackagings;
   readonly #files: PackagingFiles;
   #listed: PackagingSnapshot | undefined;
+  #elsewhere: PackagedStream | undefined;
 
   constructor(local: PackagedStream, remote: RemotePackagings) {
     this.#local = local;
+    this.#remote = remote;
     this.#files = new PackagingFiles(local.key, remote.sources);
     this.#files.owner = 'here';
   }
@@ -69,11 +66,14 @@ class InheritedStream implements PackagedStream {
   }
 
   get snapshot(): PackagingSnapshot | undefined {
-    return this.#local.snapshot;
+    return this.#followed()?.snapshot ?? this.#local.snapshot;
   }
 
-  changed(seen: PackagingSnapshot | undefined, mostMs: number, signal?: AbortSignal): Promise<void> {
-    return this.#local.changed(seen, mostMs, signal);
+  async changed(seen: PackagingSnapshot | undefined, mostMs: number, signal?: AbortSignal): Promise<void> {
+    const followed = this.#followed();
+    if (followed !== undefined) return followed.changed(seen, mostMs, signal);
+    await this.#local.changed(seen, mostMs, signal);
+    if (this.#local.snapshot?.isEnded === true && seen?.isEnded !== true) await this.whereItGoesOn();
   }
 
   read(file: string): Buffer | undefined | Promise<Buffer | undefined> {
@@ -82,7 +82,27 @@ class InheritedStream implements PackagedStream {
     return bytes ?? this.#left(file);
   }
 
+  /** Itself, once it is known whether the stream goes on elsewhere. Never rejects. */
+  async whereItGoesOn(): Promise<this> {
+    // Also where it is followed already: so that it is followed on.
+    const found = await Promise.resolve(this.#remote.find(this.key)).catch(() => undefined);
+    if (found !== undefined && found === this.#followed()) return this;
+    if (found !== undefined && found.snapshot === undefined) await found.changed(undefined, ELSEWHERE_MS);
+    const [there, here] = [found?.snapshot, this.#local.snapshot];
+    const goesBack = there !== undefined && here !== undefined && lastSeq(there) < lastSeq(here);
+    this.#elsewhere = there === undefined || goesBack ? undefined : found;
+    return this;
+  }
+
+  #followed(): PackagedStream | undefined {
+    if (this.#local.snapshot?.isEnded !== true) this.#elsewhere = undefined;
+    if (this.#elsewhere?.snapshot === undefined) this.#elsewhere = undefined;
+    return this.#elsewhere;
+  }
+
   #left(file: string): Buffer | undefined | Promise<Buffer | undefined> {
+    const followed = this.#followed();
+    if (followed !== undefined) return followed.read(file);
     const { snapshot } = this.#local;
     if (snapshot === undefined) return undefined;
     if (this.#listed !== snapshot) {

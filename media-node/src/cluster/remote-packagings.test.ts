@@ -26,8 +26,6 @@ const LEDGER_STATE = {
   tracks: [],
 };
 
-const NOTHING = { segments: [] } as unknown as PackagingSnapshot;
-
 async function found(node: RigNode, of = key): Promise<PackagedStream> {
   const stream = await node.packagings.find(of);
   assert.ok(stream !== undefined, 'the stream is packaged somewhere');
@@ -199,11 +197,18 @@ describe('packaged streams of other nodes', () => {
     const packaged = await first.publish(key);
     packaged.segment();
     assert.equal((await found(first)).snapshot, packaged.snapshot);
-    packaged.end();
-    assert.equal((await found(first)).snapshot?.isEnded, true);
+    const stream = await found(first);
+    const before = stream.snapshot;
+    const waits = stream.changed(before, 20_000);
     const seq = (await second.publish(key, packaged.state)).segment();
-    await until('it is shown', async () => lastSeq((await found(first)).snapshot ?? NOTHING) === seq);
+    packaged.end();
+    await waits;
+    // Who waited on the node that lost the stream never hears of an end.
+    assert.deepEqual([stream.snapshot?.nodeId, stream.snapshot?.isEnded], [second.nodeId, false]);
+    assert.deepEqual(await stream.read(fileOf(stream.snapshot, seq)), contentOf(second.nodeId, seq));
+    assert.deepEqual(await stream.read(fileOf(before, 100)), contentOf(first.nodeId, 100));
     assert.equal((await found(first)).snapshot?.nodeId, second.nodeId);
+    await shows(await found(first), second.packager.find(key)?.segment() ?? 0);
     assert.equal((await found(second)).snapshot?.nodeId, second.nodeId);
   });
 
