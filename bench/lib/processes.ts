@@ -151,7 +151,9 @@ export class BenchProcess {
   }
 
   error(what: string): Error {
-    return new Error(`${this.name} ${what}: ${this.#said.trim() || 'it said nothing'}`);
+    const { exitCode, signalCode } = this.#child;
+    const end = this.#isOver ? ` (${signalCode ?? `exit ${exitCode}`})` : '';
+    return new Error(`${this.name} ${what}${end}: ${this.#said.trim() || this.#lines.at(-1) || 'it said nothing'}`);
   }
 
   /** Ends it; idempotent. */
