@@ -345,8 +345,9 @@ export class PackagingFollower implements PackagedStream {
   }
 
   #ask(rendition: RenditionName): void {
-    const isNew = !this.#wanted().has(rendition);
-    this.#asked.set(rendition, this.#now());
+    const nowMs = this.#now();
+    const isNew = (this.#asked.get(rendition) ?? -Infinity) < nowMs - this.#holdMs();
+    this.#asked.set(rendition, nowMs);
     const snapshot = this.#snapshot;
     if (!isNew || snapshot === undefined) return;
     // What is listed already, so that this node has it when the origin dies. Whoever waits for a file asks for it itself.

@@ -25,7 +25,7 @@ export function readRequest(raw: IncomingMessage): Omit<HttpRequest, 'params'> {
   const target = raw.url ?? '/';
   if (target.length > MAX_URL_LENGTH) throw new HttpError(414, `the URL is longer than ${MAX_URL_LENGTH} characters`);
   // The absolute form (RFC 9112 §3.2.2), which proxies use; `*` is for OPTIONS alone.
-  const origin = target === '*' ? '/' : target.replace(/^https?:\/\/[^/?]*/i, '');
+  const origin = target.startsWith('/') ? target : target === '*' ? '/' : target.replace(/^https?:\/\/[^/?]*/i, '');
   const mark = origin.indexOf('?');
   const path = mark < 0 ? origin : origin.slice(0, mark);
   const search = mark < 0 ? '' : origin.slice(mark);

@@ -160,9 +160,19 @@ const MAX_VHOSTS = 1_000;
 export class VhostPathTable {
   /** By Vhost, newest first. */
   readonly #known = new Map<string, { readonly id: string; readonly paths: VhostPaths }[]>();
+  /** Of configurations that were asked for: every request asks, and they change seldom. */
+  readonly #ofSettings = new WeakMap<PathSettings, VhostPaths>();
 
   /** The paths in force; `vhost` as the configuration now has it. */
   of(vhost: PathSettings): VhostPaths {
+    const last = this.#ofSettings.get(vhost);
+    if (last !== undefined && this.#known.get(vhost.name)?.[0]?.paths === last) return last;
+    const paths = this.#find(vhost);
+    this.#ofSettings.set(vhost, paths);
+    return paths;
+  }
+
+  #find(vhost: PathSettings): VhostPaths {
     const known = this.#known.get(vhost.name) ?? [];
     const id = pathSettingsId(vhost);
     const [newest] = known;
