@@ -15,8 +15,8 @@ const LedgerState = z.object({
   /** Who saved it, and when: milliseconds since 1970. */
   nodeId: z.string().min(1).max(128),
   atMs: z.number(),
-  /** Of the last complete segment. */
-  seq: z.int().min(0),
+  /** Of the last complete segment; -1 before there is one. */
+  seq: z.int().min(-1),
   /** Parts of the segment after it may have been listed. */
   isLowLatency: z.boolean(),
   /** What the segments look like: see formatId. */

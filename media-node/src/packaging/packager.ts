@@ -86,6 +86,7 @@ export class Packager implements PackagedStream, StreamObserver {
   #timer: NodeJS.Timeout | undefined;
   #revision = 0;
   #pastDropped = 0;
+  #arePartsSaved = false;
   #broken = 0;
   #isEnded = false;
   #isClosed = false;
@@ -174,7 +175,9 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#files.cleanup = settings.hls.cleanup;
     works.list.windowMs = settings.hls.windowMs;
     works.writer.configure(writerSettings(settings));
-    if (isOther) works.segmenter.restart(settings.format.fragmentMs);
+    // Compared with what is in force: a change may be taken back before its time came.
+    const isNew = settings.format.id !== works.writer.settings.format.id;
+    works.segmenter.restart(isNew ? settings.format.fragmentMs : undefined);
   }
 
   onTracks(tracks: readonly Track[]): void {
@@ -295,9 +298,15 @@ export class Packager implements PackagedStream, StreamObserver {
       secret,
       now,
       log: log.child({ ...this.key }),
-      onPart: () => this.#touch(),
+      onPart: () => this.#onPart(),
       onSegment: (isForced) => this.#onSegment(isForced),
     });
+  }
+
+  #onPart(): void {
+    // Whoever goes on has to know that parts of the open segment are listed.
+    if (!this.#arePartsSaved) this.#save();
+    this.#touch();
   }
 
   #onSegment(isForced: boolean): void {
@@ -329,8 +338,10 @@ export class Packager implements PackagedStream, StreamObserver {
 
   #save(): void {
     const works = this.#works;
-    if (works === undefined || works.lastSeq < 0) return;
+    if (works === undefined) return;
     const { nodeId, now, ledger } = this.#options;
+    this.#arePartsSaved = works.writer.settings.format.partMs !== undefined;
+    if (works.lastSeq < 0 && !this.#arePartsSaved) return;
     const state = ledgerTextOf(works, nodeId, now());
     ledger.save(this.key, state, KEEP_NUMBERS_MS);
   }

@@ -118,15 +118,13 @@ export class Segmenter {
     if (this.#isOpen) this.#isSeam = true;
   }
 
-  /** From the next cut on, which a key frame makes soon, it is another playlist: its target duration is found anew. */
-  restart(fragmentMs: number): void {
-    if (this.#isOpen) {
-      this.#restartMs = fragmentMs;
-      this.#isSeam = true;
-    } else {
-      this.#fragmentMs = fragmentMs;
-      this.#targetMs = undefined;
-    }
+  /**
+   * From the next cut on, which a key frame makes soon, it is another playlist: its target duration is found anew. Undefined
+   * takes that back.
+   */
+  restart(fragmentMs: number | undefined): void {
+    this.#restartMs = fragmentMs;
+    if (this.#isOpen && fragmentMs !== undefined) this.#isSeam = true;
   }
 
   frame(frame: Frame): void {
@@ -177,10 +175,20 @@ export class Segmenter {
   }
 
   #begin(frame: Frame): void {
+    this.#restartNow(frame);
     if (frame.track.kind === 'audio') this.#setTarget(this.#fragmentMs);
     else this.#measureGop(frame.dtsMs);
     this.#isOpen = true;
     this.#open(frame, this.#hasBegun);
+  }
+
+  #restartNow({ track }: Frame): void {
+    if (this.#restartMs === undefined) return;
+    this.#fragmentMs = this.#restartMs;
+    this.#restartMs = undefined;
+    this.#targetMs = undefined;
+    if (track.kind === 'video' && this.#longestGopMs > 0) this.#setTarget(this.#lengthOf(this.#longestGopMs));
+    else if (track.kind === 'audio') this.#setTarget(this.#fragmentMs);
   }
 
   #open(frame: Frame, isDiscontinuity: boolean): void {
@@ -204,13 +212,7 @@ export class Segmenter {
       // The GOP that a seam is in has no length.
       this.#lastKeyMs = frame.isKey && frame.track.kind === 'video' ? frame.dtsMs : undefined;
     }
-    if (this.#restartMs !== undefined) {
-      this.#fragmentMs = this.#restartMs;
-      this.#restartMs = undefined;
-      this.#targetMs = undefined;
-      if (this.#longestGopMs > 0) this.#setTarget(this.#lengthOf(this.#longestGopMs));
-      else if (frame.track.kind === 'audio') this.#setTarget(this.#fragmentMs);
-    }
+    this.#restartNow(frame);
     this.#open(frame, this.#isSeam || isChanged || isGap);
   }
 
