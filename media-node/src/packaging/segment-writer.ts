@@ -67,6 +67,9 @@ interface Cmaf {
   readonly init: { readonly file: string; readonly bytes: number };
 }
 
+/** Of a segment that is as long as the target duration; a snapshot may have twice as many. */
+const MOST_PARTS = 500;
+
 const KINDS = ['video', 'audio'] as const;
 
 /** Turns a Segmenter's cuts into files and a list of segments. */
@@ -143,7 +146,8 @@ export class SegmentWriter implements SegmentSink {
     if (partMs === undefined) return;
     const paces = KINDS.map((kind) => this.#cmaf[kind]?.rendition.pace ?? figures.pace(kind));
     const known = paces.filter((each) => each !== undefined);
-    this.partTargetMs = partTargetOf(partMs, known, targetDurationS * 1_000);
+    const wishedMs = Math.max(partMs, (targetDurationS * 1_000) / MOST_PARTS);
+    this.partTargetMs = partTargetOf(wishedMs, known, targetDurationS * 1_000);
     // Where another format begins, its renditions are told when they are made.
     if (this.#next !== undefined && this.#next.format.id !== this.#settings.format.id) return;
     for (const kind of KINDS) this.#cmaf[kind]?.rendition.setPartTarget(this.partTargetMs);

@@ -228,6 +228,14 @@ test('a change of the least length begins another playlist at the next key frame
   assert.equal(cuts[3]?.begin.isDiscontinuity, true);
 });
 
+test('a segment of too many bytes is cut, key frame or not', () => {
+  const { segmenter, cuts, feed } = recorder({ fragmentMs: 2_000, maxBytes: 1_000 });
+  segmenter.tracks([VIDEO]);
+  feed(streamOf({ seconds: 2, hasAudio: false }));
+  assert.ok(cuts.length > 2 && segmenter.forcedCuts > 1);
+  for (const { frames } of cuts) assert.ok(frames.reduce((sum, { data }) => sum + data.length, 0) < 1_300);
+});
+
 test('whatever an encoder does, no segment is longer than the target and each frame lands in one', () => {
   const step = fc.record({
     gapMs: fc.oneof({ weight: 20, arbitrary: fc.integer({ min: 1, max: 60 }) }, fc.integer({ min: 60, max: 3_000 })),

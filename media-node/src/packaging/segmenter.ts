@@ -17,6 +17,9 @@ const VIDEO_WAIT_MS = 1_000;
 /** The longest of so many GOPs is expected to come again. */
 const GOPS_REMEMBERED = 16;
 
+/** Media of one segment at most, whatever its length. */
+const MAX_SEGMENT_BYTES = 128 * 1024 * 1024;
+
 export type Kind = Track['kind'];
 
 /** One track's share of a segment. */
@@ -66,6 +69,8 @@ export interface SegmenterOptions {
   readonly fragmentMs: number;
   /** Of a playlist that goes on; left out, it is found by the first two key frames. */
   readonly targetDurationS?: number | undefined;
+  /** Media of one segment at most; default 128 MiB. */
+  readonly maxBytes?: number;
 }
 
 /**
@@ -84,6 +89,9 @@ export class Segmenter {
   #announced: Partial<Record<Kind, Track>> = {};
   /** Of the open segment. */
   #active: Partial<Record<Kind, Track>> = {};
+  /** Of the open segment. */
+  #bytes = 0;
+  readonly #maxBytes: number;
   #isOpen = false;
   #hasBegun = false;
   /** The next cut is a seam. */
@@ -101,8 +109,9 @@ export class Segmenter {
   /** Segments that ended without a key frame. */
   forcedCuts = 0;
 
-  constructor(sink: SegmentSink, { fragmentMs, targetDurationS }: SegmenterOptions) {
+  constructor(sink: SegmentSink, { fragmentMs, targetDurationS, maxBytes }: SegmenterOptions) {
     this.#sink = sink;
+    this.#maxBytes = maxBytes ?? MAX_SEGMENT_BYTES;
     this.#fragmentMs = fragmentMs;
     if (targetDurationS !== undefined) this.#targetMs = targetDurationS * 1_000;
   }
@@ -158,8 +167,9 @@ export class Segmenter {
     } else if (!isVideo && this.#announced.video === undefined) {
       if (this.#isSeam || dtsMs - span.startMs >= this.#least() - span.usualMs / 2) return this.#cut(frame, false);
     }
-    if (this.#isTooLong(span, dtsMs, isVideo)) return this.#cut(frame, true);
+    if (this.#isTooLong(span, dtsMs, isVideo) || this.#bytes > this.#maxBytes) return this.#cut(frame, true);
     span.add(frame);
+    this.#bytes += frame.data.length;
     this.#sink.onFrame(frame);
   }
 
@@ -198,6 +208,7 @@ export class Segmenter {
     const tracks = [this.#active.video, this.#active.audio].filter((track) => track !== undefined);
     this.#sink.onBegin({ startMs: frame.dtsMs, tracks, isDiscontinuity });
     this.#spans[frame.track.kind].add(frame);
+    this.#bytes = frame.data.length;
     this.#sink.onFrame(frame);
   }
 
