@@ -10,8 +10,8 @@ export const IS_SHARED = process.env['BENCH_SHARED'] === '1';
 /** Interleaved runs of each server; their median counts. */
 export const RUNS = Number(process.env['BENCH_RUNS'] ?? (IS_QUICK ? 1 : 5));
 /** How long a run counts, and how long it settles before: Node compiles its hot functions meanwhile. */
-export const MEASURE_MS = Number(process.env['BENCH_SECONDS'] ?? (IS_QUICK ? 4 : 10)) * 1_000;
-export const SETTLE_MS = IS_QUICK ? 2_000 : 4_000;
+export const MEASURE_MS = Number(process.env['BENCH_SECONDS'] ?? (IS_QUICK ? 4 : 6)) * 1_000;
+export const SETTLE_MS = IS_QUICK ? 2_000 : 3_000;
 
 /** How often a run is tried that other work on the machine disturbs. */
 export const ATTEMPTS = IS_QUICK ? 2 : 4;
