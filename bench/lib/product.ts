@@ -129,8 +129,9 @@ export async function setUpProduct(
   const env = {
     LIVECLUSTER_ROLE: role,
     LIVECLUSTER_NAMESPACE: 'bench',
-    LIVECLUSTER_CLUSTER: 'live',
-    LIVECLUSTER_POD_NAME: `live-${role}-${ordinal}`,
+    // A name of its own: end-to-end tests find the processes that they kill by their pod's name.
+    LIVECLUSTER_CLUSTER: 'bench',
+    LIVECLUSTER_POD_NAME: `bench-${role}-${ordinal}`,
     LIVECLUSTER_POD_UID: `00000000-0000-4000-8000-${role === 'origin' ? '0' : '1'}${String(ordinal).padStart(11, '0')}`,
     LIVECLUSTER_POD_IP: '127.0.0.1',
     LIVECLUSTER_CONFIG_DIR: folder,
