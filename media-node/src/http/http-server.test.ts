@@ -162,3 +162,27 @@ test('a client that sends no whole request in time is answered 408 or closed, an
   }
   server.close();
 });
+
+test('a connection that asks on and on without an answer is cut, one that takes its answers is not', async () => {
+  const server = new HttpServer({ limit: new ConnectionLimit(10), log });
+  let waiting = 0;
+  server.route('GET', '/waits', () => void (waiting += 1));
+  server.route('GET', '/', (_, response) => response.end('here'));
+  const port = await server.listen(0, '127.0.0.1');
+  assert.equal(await raw(port, 'GET /waits HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1_000)), '');
+  assert.equal(waiting, 16);
+  const patient = connect(port, '127.0.0.1');
+  for (let asked = 0; asked < 40; asked += 8) {
+    patient.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(8));
+    let answer = '';
+    while (answer.split('here').length <= 8) {
+      answer += await new Promise((resolve, reject) => {
+        patient.once('data', (bytes) => resolve(bytes.toString()));
+        patient.once('close', () => reject(new Error('cut')));
+      });
+    }
+    patient.removeAllListeners('close');
+  }
+  patient.destroy();
+  server.close();
+});

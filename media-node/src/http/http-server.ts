@@ -21,6 +21,11 @@ const KEEP_ALIVE_MS = 15_000;
 const SOCKET_IDLE_MS = 60_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_HEADERS = 100;
+/**
+ * Requests of one connection whose answers are not all written (RFC 9112 §9.3.2). Browsers send one at a time; node:http takes
+ * as many as come, and each may wait for a playlist or hold its answer for a client that reads nothing.
+ */
+const MAX_PIPELINED = 16;
 
 export interface HttpServerOptions {
   readonly limit: ConnectionLimit;
@@ -42,6 +47,8 @@ export class HttpServer {
   readonly #statuses = new Map<number, number>();
   /** Sockets over the limit: their requests are answered 503. */
   readonly #refused = new WeakSet<Socket>();
+  /** Answers that each connection still owes. */
+  readonly #owed = new WeakMap<Socket, number>();
   #fallback: HttpHandler | undefined;
   #accepted = 0;
   #refusals = 0;
@@ -134,7 +141,15 @@ export class HttpServer {
       return;
     }
     response.on('error', (err) => this.#options.log.debug({ err }, 'writing an HTTP answer failed'));
+    const { socket } = raw;
+    const owed = (this.#owed.get(socket) ?? 0) + 1;
+    if (owed > MAX_PIPELINED) {
+      socket.destroy();
+      return;
+    }
+    this.#owed.set(socket, owed);
     response.once('close', () => {
+      this.#owed.set(socket, (this.#owed.get(socket) ?? 1) - 1);
       const { statusCode } = response;
       this.#statuses.set(statusCode, (this.#statuses.get(statusCode) ?? 0) + 1);
     });
