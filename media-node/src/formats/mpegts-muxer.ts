@@ -40,14 +40,18 @@ interface Program {
 export class TsMuxer {
   readonly #tables = new ProgramTables();
   /** The counter of a PID goes on whatever it carries. */
-  readonly #packetizers = { video: new PesPacketizer(0x100), audio: new PesPacketizer(0x101) };
+  readonly #packetizers: Readonly<Record<Track['kind'], PesPacketizer>>;
   #video: Program | undefined;
   #audio: Program | undefined;
   /** The clock's reference as it was told last; ticks. */
   #lastPcr = -Infinity;
 
-  /** Tracks that MPEG-TS does not carry (see `carries`) are left out, and so are their frames. */
-  constructor(tracks: readonly Track[]) {
+  /**
+   * Tracks that MPEG-TS does not carry (see `carries`) are left out, and so are their frames. `allocate` gives the memory of
+   * what `frame` answers; what `audio` answers may be elsewhere.
+   */
+  constructor(tracks: readonly Track[], allocate: (bytes: number) => Buffer = (bytes) => Buffer.allocUnsafe(bytes)) {
+    this.#packetizers = { video: new PesPacketizer(0x100, allocate), audio: new PesPacketizer(0x101, allocate) };
     this.setTracks(tracks);
   }
 

@@ -24,10 +24,13 @@ export interface PesTimes {
 /** One PID's packets: cuts PES packets into them and counts them on. */
 export class PesPacketizer {
   readonly pid: number;
+  readonly #allocate: (bytes: number) => Buffer;
   #counter = 15;
 
-  constructor(pid: number) {
+  /** `allocate` gives the memory of packets, which may hold anything before. */
+  constructor(pid: number, allocate: (bytes: number) => Buffer) {
     this.pid = pid;
+    this.#allocate = allocate;
   }
 
   /**
@@ -41,7 +44,7 @@ export class PesPacketizer {
     const pesBytes = headerBytes + payloadBytes;
     const adaptationBytes = times.pcr !== undefined ? 8 : times.isRandomAccess ? 2 : 0;
     const packets = 1 + Math.max(0, Math.ceil((pesBytes - (PAYLOAD_BYTES - adaptationBytes)) / PAYLOAD_BYTES));
-    const out = Buffer.allocUnsafe(packets * TS_PACKET_BYTES);
+    const out = this.#allocate(packets * TS_PACKET_BYTES);
     // The PES packet is made at the end of the buffer, where its last bytes stay; the others move forward, packet by
     // packet, and never past what has not moved yet. Half the cost of a second buffer.
     const pesStart = out.length - pesBytes;

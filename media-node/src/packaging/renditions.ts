@@ -4,6 +4,7 @@ import type { Frame } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 import { isPartFull } from './part-target.ts';
 import type { FramePace } from './part-target.ts';
+import { SegmentArena } from './segment-arena.ts';
 import type { Span } from './segmenter.ts';
 import { TrackSpan } from './track-span.ts';
 
@@ -16,14 +17,14 @@ const AUDIO_GAP_MS = 60;
 export class TsRendition {
   readonly #muxer: TsMuxer;
   #tracks: readonly Track[];
-  #pieces: Buffer[] = [];
+  readonly #arena = new SegmentArena();
   #sound: Frame[] = [];
   /** Media of the open segment, by kind: how its bytes are shared out. */
   readonly payload = { video: 0, audio: 0 };
 
   /** At least one of the tracks is carried. */
   constructor(tracks: readonly Track[]) {
-    this.#muxer = new TsMuxer(tracks);
+    this.#muxer = new TsMuxer(tracks, this.#arena.take);
     this.#tracks = tracks;
   }
 
@@ -34,7 +35,8 @@ export class TsRendition {
   }
 
   begin(): void {
-    this.#pieces = [this.#muxer.tables()];
+    this.#arena.undo();
+    this.#arena.keep(this.#muxer.tables());
     this.payload.video = 0;
     this.payload.audio = 0;
   }
@@ -45,7 +47,9 @@ export class TsRendition {
     const { kind } = frame.track;
     this.payload[kind] += frame.data.length;
     if (kind === 'video') {
-      this.#pieces.push(this.#muxer.frame(frame));
+      // One that was broken has left what it had taken.
+      this.#arena.undo();
+      this.#arena.keep(this.#muxer.frame(frame));
       return;
     }
     const last = this.#sound.at(-1);
@@ -57,15 +61,16 @@ export class TsRendition {
   /** The segment's bytes. */
   end(): Buffer {
     this.#flushSound();
-    const bytes = Buffer.concat(this.#pieces);
-    this.#pieces = [];
-    return bytes;
+    return this.#arena.end();
   }
 
   #flushSound(): void {
-    if (this.#sound.length === 0) return;
-    this.#pieces.push(this.#muxer.audio(this.#sound));
+    const sound = this.#sound;
+    if (sound.length === 0) return;
+    // First, so that a broken frame is thrown out with it.
     this.#sound = [];
+    this.#arena.undo();
+    this.#arena.keep(this.#muxer.audio(sound));
   }
 }
 
