@@ -58,6 +58,9 @@ const MOST_IDLE_MS = 5_000;
 /** A folder that seems full is counted at most so often: much of what was written is gone again. */
 const RECOUNT_MS = 5_000;
 
+/** Of a file's name or place, not of the disk: too long for it, or a folder where the file should be. */
+const NAME_FAULTS: ReadonlySet<unknown> = new Set(['ENAMETOOLONG', 'EISDIR', 'ENOTDIR', 'ENOTEMPTY', 'EEXIST']);
+
 interface Job {
   readonly path: string;
   bytes: Buffer;
@@ -78,6 +81,7 @@ export class DiskFolder {
   #numbers = 0;
   readonly #pending = new Set<Promise<unknown>>();
   #isFailing = false;
+  #isMisnamed = false;
   /** What was in the folder when it was last counted, and all that was written since. */
   #usedBytes = Infinity;
   #countedAtMs = -Infinity;
@@ -241,12 +245,27 @@ export class DiskFolder {
 
   #failed(fault: string): void {
     this.errors += 1;
+    if (NAME_FAULTS.has(fault)) {
+      this.#misnamed(fault);
+      return;
+    }
     if (this.#isFailing) return;
     this.#isFailing = true;
     const { folder } = this.#options;
     this.#options.log.error(
       { folder, fault },
       'segments cannot be written to disk and stay in memory: free or mend the disk, or raise origin.storage.hls.size of the LiveCluster',
+    );
+  }
+
+  /** Whoever publishes chooses names: said once, and others are written meanwhile. */
+  #misnamed(fault: string): void {
+    if (this.#isMisnamed) return;
+    this.#isMisnamed = true;
+    const { folder } = this.#options;
+    this.#options.log.warn(
+      { folder, fault },
+      'a stream has a name that the disk does not take, its segments stay in memory: shorten app and stream; said once',
     );
   }
 }

@@ -188,3 +188,21 @@ test('a folder with a limit takes no more, and counts anew a while later', async
   const next = new DiskFolder({ folder, log, mostBytes: 250 });
   assert.equal(await next.write('v', 'd', Buffer.alloc(100)), false, 'what is there already counts');
 });
+
+test('a name that the disk does not take stays in memory, is said once, and is no fault of the disk', async (t) => {
+  const folder = await emptyFolder(t);
+  const lines: string[] = [];
+  const disk = new DiskFolder({ folder, log: pino({ level: 'info' }, { write: (line) => void lines.push(line) }) });
+  const bytes = Buffer.from('bytes');
+  for (let round = 0; round < 3; round++) {
+    assert.equal(await disk.write('vhost', `live/${'x'.repeat(300)}-${round}.ts`, bytes), false);
+    assert.equal(await disk.write('vhost', `live/stream01-${round}.ts`, bytes), true);
+    // A folder where the other stream's file should be, and the other way round.
+    assert.equal(await disk.write('vhost', `live/stream01-${round}.ts/s-0.ts`, bytes), false);
+    assert.equal(await disk.write('vhost', `live/a-${round}.ts/s-0.ts`, bytes), true);
+    assert.equal(await disk.write('vhost', `live/a-${round}.ts`, bytes), false);
+    assert.equal(await disk.read('vhost', `live/a-${round}.ts`), undefined);
+  }
+  assert.equal(lines.length, 1, lines.join(''));
+  assert.match(lines[0] ?? '', /name that the disk does not take/);
+});
