@@ -44,7 +44,7 @@ export function plot(figures: readonly Figure[]): string {
             `<line x1="${(LABEL + run * scale).toFixed(1)}" x2="${(LABEL + run * scale).toFixed(1)}" y1="${y + 4}" ` +
             `y2="${y + BAR - 4}" stroke="#0f172a"/>`,
         ),
-        `<text x="${(LABEL + most * scale + 8).toFixed(1)}" y="${middle + 5}">${value.toFixed(0)}` +
+        `<text x="${(LABEL + most * scale + 8).toFixed(1)}" y="${middle + 5}">${value.toFixed(most < 20 ? 2 : 0)}` +
           `${fault === undefined ? '' : ' *'}</text>`,
       );
       y += BAR + GAP;
