@@ -17,6 +17,12 @@ const SKIP_TARGETS = 6;
 const PART_TARGETS = 3;
 /** and of no more complete segments: with the open one that is three, which is how hls-parser reads the rule. */
 const SEGMENTS_WITH_PARTS = 2;
+/**
+ * Length of a segment of which nothing is left: what was open when its origin died. Nobody knows how many of its parts
+ * players have. Told too short, the next segment begins within them; told too long, a hole is left behind them, in which
+ * hls.js, having parts of the segment, may wait until it is far behind.
+ */
+const LOST_MS = 50;
 /** How far players stay from the end, in target durations and in part targets (§4.4.3.8: at least three). */
 const HOLD_BACK_TARGETS = 3;
 const HOLD_BACK_PARTS = 3;
@@ -57,7 +63,7 @@ export function mediaPlaylist(snapshot: PackagingSnapshot, request: MediaPlaylis
     if (index < skipped) continue;
     if (media !== undefined && index >= partsFrom) parts(out, media, segment.isGap, base);
     if (segment.isGap || media === undefined) out.push('#EXT-X-GAP');
-    out.push(`#EXTINF:${seconds(durationMs(segment, rendition) ?? targetDurationS * 1_000)},`);
+    out.push(`#EXTINF:${seconds(durationMs(segment, rendition) ?? LOST_MS)},`);
     out.push(media === undefined ? `gap-${segment.seq}` : address(media.file, base));
   }
   if (open !== undefined && !snapshot.isEnded) {
