@@ -3,7 +3,10 @@ import type { PackagingSnapshot } from '#contract/packaging.ts';
 import type { MediaPlaylistRequest } from '../../formats/hls-playlist.ts';
 import { mediaPlaylist } from '../../formats/hls-playlist.ts';
 
-/** Playlists kept of one snapshot: renditions, whole and as deltas; more only where somebody plays with the query. */
+/**
+ * Playlists kept of one snapshot: renditions, whole and as deltas; more only where somebody plays with the query. Those that
+ * were asked for last: whoever makes queries up takes nothing from the others.
+ */
 const MAX_KEPT = 8;
 
 /** Shorter playlists fit into a few packets anyway. */
@@ -26,8 +29,12 @@ export class PlaylistCache {
     let bytes = kept.get(id);
     if (bytes === undefined) {
       bytes = Buffer.from(mediaPlaylist(snapshot, request));
-      if (kept.size < MAX_KEPT) kept.set(id, bytes);
+    } else {
+      kept.delete(id);
     }
+    kept.set(id, bytes);
+    const [oldest] = kept.keys();
+    if (kept.size > MAX_KEPT && oldest !== undefined) kept.delete(oldest);
     return bytes;
   }
 
