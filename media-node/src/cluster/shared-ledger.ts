@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { encodeStreamField } from '#contract/directory-keys.ts';
 import type { LedgerAnswer, PackagingLedger } from '../packaging/packaged-stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
@@ -9,6 +10,9 @@ const MAX_WAITING = 10_000;
 const MAX_STATE_BYTES = 64 * 1024;
 /** After a write that failed. */
 const RETRY_MS = 500;
+/** A read that failed is tried again: a busy store must not make a playlist begin anew, whose numbers no player takes well. */
+const LOAD_TRIES = 4;
+const LOAD_RETRY_MS = 150;
 
 interface Waiting {
   readonly state: string;
@@ -57,11 +61,14 @@ export class SharedLedger implements PackagingLedger {
     if (field === undefined) return { kind: 'none' };
     const own = this.#waiting.get(field) ?? this.#written.get(field);
     if (own !== undefined && own.untilMs > this.#now()) return { kind: 'found', state: own.state };
-    try {
-      const state = await this.#store.loadState(field);
-      return state === undefined ? { kind: 'none' } : { kind: 'found', state };
-    } catch {
-      return { kind: 'away' };
+    for (let tries = 1; ; tries++) {
+      try {
+        const state = await this.#store.loadState(field);
+        return state === undefined ? { kind: 'none' } : { kind: 'found', state };
+      } catch {
+        if (tries === LOAD_TRIES || this.#isClosed) return { kind: 'away' };
+        await delay(LOAD_RETRY_MS);
+      }
     }
   }
 
