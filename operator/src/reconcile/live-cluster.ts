@@ -95,10 +95,10 @@ export class LiveClusterReconciler {
     const rendered = renderer.render(key);
     // The LiveCluster changed between two looks at the cache: its event brings the key back.
     if (!rendered) return;
-    const { auth, copies } = await this.#auth(cluster);
-    const redis = await this.#redis(cluster, auth, copies);
-    const certificates = await this.#certificates(cluster, copies);
-    const s3 = await this.#s3(cluster, copies);
+    const auth = await this.#auth(cluster);
+    const redis = await this.#redis(cluster, auth);
+    const certificates = await this.#certificates(cluster);
+    const s3 = await this.#s3(cluster);
 
     // Nodes get a changed configuration at once; the Secret, which takes a minute to reach them, is for the next start.
     const pods = this.#pods(key);
@@ -136,44 +136,45 @@ export class LiveClusterReconciler {
     if (isUntold) return { requeueAfterMs: REREAD_MS };
   }
 
-  /** The random values of a cluster, and the config Secrets that hold copies of them. */
-  async #auth(cluster: Cluster): Promise<{ auth: AuthValues; copies: readonly (SecretObject | undefined)[] }> {
+  /** The random values of a cluster. */
+  async #auth(cluster: Cluster): Promise<AuthValues> {
     const { name, namespace } = cluster.metadata;
     const [kept, ...copies] = await Promise.all(
       [names.auth(name), ...ROLES.map((role) => names.config(name, role))].map((secret) =>
         this.#ownSecret(cluster, namespace, secret),
       ),
     );
-    return { auth: keepOrMakeAuth(kept, copies), copies };
+    return keepOrMakeAuth(kept, copies);
+  }
+
+  /**
+   * The config Secrets as they are now, for what nodes keep in place of a reference that went wrong. Never from the cache: that
+   * may not have seen yet what was written last, and the nodes would lose it.
+   */
+  #copies(cluster: Cluster): Promise<(SecretObject | undefined)[]> {
+    const { name, namespace } = cluster.metadata;
+    return Promise.all(
+      ROLES.map(async (role) => ownedBy(cluster, await this.#secret(namespace, names.config(name, role)))),
+    );
+  }
+
+  #secret(namespace: string, name: string): Promise<SecretObject | undefined> {
+    return this.#options.client.find<SecretObject>({ apiVersion: 'v1', kind: 'Secret', namespace, name });
   }
 
   /** A Secret by our name; read when the cache lacks it, because new values in its place would lock the nodes out. */
   async #ownSecret(cluster: Cluster, namespace: string, name: string): Promise<SecretObject | undefined> {
-    const { watches, client } = this.#options;
-    const secret =
-      watches.get<SecretObject>('Secret', `${namespace}/${name}`) ??
-      (await client.find<SecretObject>({ apiVersion: 'v1', kind: 'Secret', namespace, name }));
-    const owner = secret?.metadata.ownerReferences?.find((each) => each.controller);
-    // Values of a former cluster of this name are not taken over: its pods may still be there.
-    return owner && owner.uid !== cluster.metadata.uid ? undefined : secret;
+    const cached = this.#options.watches.get<SecretObject>('Secret', `${namespace}/${name}`);
+    return ownedBy(cluster, cached ?? (await this.#secret(namespace, name)));
   }
 
   /** The URL for the nodes; on a fault the one that they have, if they have one. */
-  async #redis(
-    cluster: Cluster,
-    auth: AuthValues,
-    copies: readonly (SecretObject | undefined)[],
-  ): Promise<{ url: string | undefined; fault: string | undefined }> {
+  async #redis(cluster: Cluster, auth: AuthValues): Promise<{ url: string | undefined; fault: string | undefined }> {
     const { spec, metadata } = cluster;
     const ref = spec.redis.external?.urlSecretRef;
     if (spec.redis.mode === 'Embedded' || !ref) return { url: embeddedRedisUrl(cluster, auth), fault: undefined };
     const { namespace } = metadata;
-    const secret = await this.#options.client.find<SecretObject>({
-      apiVersion: 'v1',
-      kind: 'Secret',
-      namespace,
-      name: ref.name,
-    });
+    const secret = await this.#secret(namespace, ref.name);
     const text = secretText(secret, ref.key)?.trim();
     const field = 'spec.redis.external.urlSecretRef';
     let fault: string | undefined;
@@ -184,32 +185,32 @@ export class LiveClusterReconciler {
       if (wrong !== undefined) fault = `${field}: the URL in Secret ${ref.name} can't be used: ${wrong}`;
     }
     if (fault === undefined) return { url: text, fault };
+    const copies = await this.#copies(cluster);
     return { url: copies.map((copy) => secretText(copy, CONFIG_FILES.redisUrl)).find(Boolean), fault };
   }
 
   /** Those of RTMPS; undefined while that is off. */
-  async #certificates(
-    cluster: Cluster,
-    copies: readonly (SecretObject | undefined)[],
-  ): Promise<JudgedCertificates | undefined> {
+  async #certificates(cluster: Cluster): Promise<JudgedCertificates | undefined> {
     const { protocols, tls } = cluster.spec;
     if (!protocols.rtmps.enabled) return undefined;
-    const { client, clock } = this.#options;
     const { namespace } = cluster.metadata;
-    const sources = tls.certificateRefs.map(async ({ name }) => ({
-      name,
-      secret: await client.find<SecretObject>({ apiVersion: 'v1', kind: 'Secret', namespace, name }),
-    }));
-    return judgeCertificates(await Promise.all(sources), copies, namespace, clock.nowMs());
+    const sources = await Promise.all(
+      tls.certificateRefs.map(async ({ name }) => ({ name, secret: await this.#secret(namespace, name) })),
+    );
+    const judge = (copies: readonly (SecretObject | undefined)[]) =>
+      judgeCertificates(sources, copies, namespace, this.#options.clock.nowMs());
+    const judged = judge([]);
+    return judged.faults.length === 0 ? judged : judge(await this.#copies(cluster));
   }
 
   /** Of the bucket for recordings; undefined without one. */
-  async #s3(cluster: Cluster, copies: readonly (SecretObject | undefined)[]): Promise<JudgedS3 | undefined> {
+  async #s3(cluster: Cluster): Promise<JudgedS3 | undefined> {
     const name = cluster.spec.origin.storage.dvr.s3?.secretRef.name;
     if (name === undefined) return undefined;
     const { namespace } = cluster.metadata;
-    const secret = await this.#options.client.find<SecretObject>({ apiVersion: 'v1', kind: 'Secret', namespace, name });
-    return judgeS3(name, secret, copies, namespace);
+    const secret = await this.#secret(namespace, name);
+    const judged = judgeS3(name, secret, [], namespace);
+    return judged.fault === undefined ? judged : judgeS3(name, secret, await this.#copies(cluster), namespace);
   }
 
   #status(
@@ -315,4 +316,10 @@ export class LiveClusterReconciler {
     const { namespace, name } = splitKey(key);
     return this.#options.watches.list<PodObject>('Pod', { namespace, labels: { [LABELS.cluster]: name } });
   }
+}
+
+/** Values of a former cluster of this name are not taken over: its pods may still be there. */
+function ownedBy(cluster: Cluster, secret: SecretObject | undefined): SecretObject | undefined {
+  const owner = secret?.metadata.ownerReferences?.find((each) => each.controller);
+  return owner && owner.uid !== cluster.metadata.uid ? undefined : secret;
 }
