@@ -47,6 +47,34 @@ export type ConfigPushed = z.infer<typeof ConfigPushed>;
 export const NODE_STATES = ['starting', 'ready', 'draining', 'closed'] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
+/** A node lists so many notices at most, the newest. */
+export const MOST_NOTICES = 16;
+
+/** Figures of the notice `KeyFramesTooFar`: a segment had to be cut without a key frame. */
+export const KeyFramesTooFar = z.object({
+  /** From one key frame to the next; while no next one has come, so far. */
+  keyFrameDistanceMs: z.number().min(0),
+  targetDurationMs: z.number().min(0),
+  /** hls.fragment of the Vhost: an encoder's key frame interval up to this is never too long. */
+  fragmentMs: z.number().min(0),
+});
+export type KeyFramesTooFar = z.infer<typeof KeyFramesTooFar>;
+
+/** What whoever publishes a stream, or keeps its Vhost, should mend. */
+export const StreamNotice = z.object({
+  /** The resolved Vhost's name, app and stream: never a query. */
+  vhost: z.string(),
+  app: z.string(),
+  stream: z.string(),
+  /** Reason of an Event, `KeyFramesTooFar`. Of a newer node it may be one that the reader does not know. */
+  code: z.string(),
+  /** The code's figures. */
+  detail: z.record(z.string(), z.number()),
+  /** When it was last so: milliseconds since 1970 by the node's clock. */
+  atMs: z.number(),
+});
+export type StreamNotice = z.infer<typeof StreamNotice>;
+
 export const NodeStatus = z.object({
   nodeId: z.string(),
   role: z.enum(ROLES),
@@ -62,6 +90,11 @@ export const NodeStatus = z.object({
   viewers: z.int().min(0),
   /** Streams fetched from other nodes now. */
   pulls: z.int().min(0),
+  /**
+   * Of the streams that this node packages, one a stream and code, those of the last minutes. An older node says nothing;
+   * what a newer one says in another form is passed over, so that its status is read all the same.
+   */
+  notices: z.array(StreamNotice).optional().catch(undefined),
 });
 export type NodeStatus = z.infer<typeof NodeStatus>;
 

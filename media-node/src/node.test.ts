@@ -120,6 +120,7 @@ for (const role of ['origin', 'edge'] as const) {
       streams: 0,
       viewers: 0,
       pulls: 0,
+      notices: [],
     });
     await Promise.all([node.close('once'), node.close('twice')]);
     assert.equal(node.state, 'closed');

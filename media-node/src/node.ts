@@ -267,6 +267,7 @@ class WiredNode implements MediaNode {
       streams,
       viewers,
       pulls: this.#side?.stats().pulls ?? 0,
+      notices: this.#packaging.own.notices(),
     };
   }
 

@@ -3,7 +3,8 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
-import type { NodeState, NodeStatus } from '#contract/admin-api.ts';
+import { NodeStatus } from '#contract/admin-api.ts';
+import type { NodeState } from '#contract/admin-api.ts';
 import { VHOST_DEFAULTS, nodeConfigHash } from '#contract/node-config.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
 import type { PeerPublisher } from '#contract/peer-api.ts';
@@ -37,6 +38,16 @@ class FakeNode {
       streams: 1,
       viewers: 2,
       pulls: 0,
+      notices: [
+        {
+          vhost: '__defaultVhost__',
+          app: 'live',
+          stream: 'stream01',
+          code: 'KeyFramesTooFar',
+          detail: { keyFrameDistanceMs: 10_000, targetDurationMs: 2_000, fragmentMs: 2_000 },
+          atMs: 1_000,
+        },
+      ],
     };
   }
   notReady(): readonly string[] {
@@ -201,9 +212,18 @@ test('a body without end is cut off', async (t) => {
   assert.equal((await fetch(`${url}/healthz`)).status, 200);
 });
 
+test('a status is read without notices, with those of unknown codes, and with those of another form', () => {
+  const { notices, ...older } = new FakeNode().status();
+  assert.deepEqual(NodeStatus.parse(older), older);
+  const [notice] = notices ?? [];
+  const unknown = { ...older, notices: [{ ...notice, code: 'Newer', detail: { other: 1 } }] };
+  assert.deepEqual(NodeStatus.parse(unknown), unknown);
+  assert.deepEqual(NodeStatus.parse({ ...older, notices: [{ about: 'a node' }] }).notices, undefined);
+});
+
 test('status, drain and close reach the node', async (t) => {
   const { node, url } = await serve(t);
-  const status = (await (await fetch(`${url}/status`, { headers: AUTH })).json()) as NodeStatus;
+  const status = NodeStatus.parse(await (await fetch(`${url}/status`, { headers: AUTH })).json());
   assert.deepEqual(status, node.status());
   const drain = await fetch(`${url}/drain`, { method: 'POST', headers: AUTH });
   assert.equal(drain.status, 202);

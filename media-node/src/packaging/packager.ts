@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { KeyFramesTooFar } from '#contract/admin-api.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import { isWholeFrame } from '../formats/fmp4-fragment.ts';
@@ -54,6 +55,8 @@ export interface PackagerOptions {
   readonly log: Logger;
   /** Nobody has published for `dispose`: it is to be forgotten. */
   readonly onDisposed: (packager: Packager) => void;
+  /** Its key frames are too far from each other. */
+  readonly onLongGop: (detail: KeyFramesTooFar) => void;
 }
 
 /** Counts of a packager since it was made. */
@@ -287,7 +290,7 @@ export class Packager implements PackagedStream, StreamObserver {
   }
 
   #build(beginning: Beginning): Works {
-    const { secret, now, log } = this.#options;
+    const { secret, now, log, onLongGop } = this.#options;
     const { format, hls } = this.#settings;
     return buildWorks(beginning, {
       stream: this.key,
@@ -300,6 +303,7 @@ export class Packager implements PackagedStream, StreamObserver {
       log: log.child({ ...this.key }),
       onPart: () => this.#onPart(),
       onSegment: (isForced) => this.#onSegment(isForced),
+      onLongGop,
     });
   }
 

@@ -254,6 +254,38 @@ test('a GOP that is longer than the target is told of in words, and cuts are not
   assert.equal(node.snapshot.isIndependent, true, 'they have left the window');
 });
 
+test('a GOP that is longer than the target is a notice, once its length is known or it was cut three times', async (t) => {
+  const node = new TestNode();
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 4 }));
+  node.feed(streamOf({ startMs: 4_000, seconds: 6, gop: 600 }));
+  assert.deepEqual(node.packagings.notices(), [], 'it may end soon');
+  node.feed(streamOf({ startMs: 10_000, seconds: 2 }));
+  const [notice, ...more] = node.packagings.notices();
+  assert.deepEqual(more, []);
+  const { detail, atMs, ...rest } = notice ?? assert.fail();
+  assert.deepEqual(rest, { ...KEY, code: 'KeyFramesTooFar' });
+  assert.deepEqual(
+    { ...detail, keyFrameDistanceMs: Math.round(detail['keyFrameDistanceMs'] ?? 0) },
+    { keyFrameDistanceMs: 6_000, targetDurationMs: 2_000, fragmentMs: 2_000 },
+  );
+  assert.ok(atMs <= node.nowMs && atMs > EPOCH_MS);
+  node.feed(streamOf({ startMs: 12_000, seconds: 8, gop: 600 }));
+  assert.ok((node.packagings.notices()[0]?.detail['keyFrameDistanceMs'] ?? 0) > 6_000, 'no key frame need ever come');
+});
+
+test('key frames that are near enough are no notice, and neither is sound alone', async (t) => {
+  for (const options of [{ gop: 60 }, { gop: 15 }, { gop: 0 }]) {
+    const node = new TestNode();
+    t.after(() => node.close());
+    await node.publish();
+    node.feed(streamOf({ seconds: 12, ...options }));
+    assert.ok(node.snapshot.segments.length > 3);
+    assert.deepEqual(node.packagings.notices(), []);
+  }
+});
+
 test('a codec that no segment carries is left out, and a stream of nothing else is not listed', async (t) => {
   const speex = { ...audioTrack(5), codec: 'speex', config: Buffer.alloc(0) } as const;
   const node = new TestNode({ dash: { enabled: true } });

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { StreamNotice } from '#contract/admin-api.ts';
 import type { ConfigStore } from '../config/config-store.ts';
 import type { Stream } from '../stream/stream.ts';
 import type { SourceListener } from '../stream/stream-observer.ts';
@@ -12,6 +13,7 @@ import type { PackagedStream, PackagedStreams, PackagingLedger } from './package
 import type { PackagerSettings } from './packager.ts';
 import { Packager } from './packager.ts';
 import { formatOf } from './packaging-format.ts';
+import { StreamNotices } from './stream-notices.ts';
 import { VhostPathTable } from './vhost-paths.ts';
 
 export interface PackagingsOptions {
@@ -63,6 +65,7 @@ export class Packagings implements PackagedStreams, SourceListener {
   readonly #packagers = new Map<string, Packager>();
   /** Streams with an encoder here, packaged or not. */
   readonly #sources = new Set<Stream>();
+  readonly #notices: StreamNotices;
   readonly #unsubscribe: () => void;
   /** Of packagers that are gone. */
   readonly #past = { segments: 0, forcedCuts: 0, takeOvers: 0, droppedFrames: 0 };
@@ -76,6 +79,7 @@ export class Packagings implements PackagedStreams, SourceListener {
     }
     this.#store = new FileStore({ ...memory, now, disk: this.#disk });
     this.#startedMs = now();
+    this.#notices = new StreamNotices(now);
     if (this.#disk !== undefined) {
       this.#leftovers = setTimeout(() => void this.sweepLeftovers(), LEFTOVERS_MS);
       this.#leftovers.unref();
@@ -109,6 +113,11 @@ export class Packagings implements PackagedStreams, SourceListener {
     const { bytes, dropped: droppedSegments } = this.#store;
     const diskErrors = this.#disk?.errors ?? 0;
     return { packagings: this.#packagers.size, listedSegments, bytes, droppedSegments, diskErrors, ...sums };
+  }
+
+  /** What is wrong with streams that were packaged in the last minutes; bounded, newest last. */
+  notices(): StreamNotice[] {
+    return this.#notices.list();
   }
 
   /** Ends every packaging; resolves when the disk has what was made for it. Idempotent. */
@@ -160,6 +169,7 @@ export class Packagings implements PackagedStreams, SourceListener {
           if (this.#packagers.get(id) === gone) this.#packagers.delete(id);
           add(this.#past, gone.counts);
         },
+        onLongGop: (detail) => this.#notices.tell(stream.key, 'KeyFramesTooFar', detail),
       });
       this.#packagers.set(id, packager);
     } else {

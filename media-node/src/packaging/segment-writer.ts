@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { KeyFramesTooFar } from '#contract/admin-api.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PackagedMedia, PackagedSegment, PackagingSnapshot } from '#contract/packaging.ts';
 import { carries } from '../formats/fmp4.ts';
@@ -46,6 +47,8 @@ export interface SegmentWriterOptions {
   readonly onPart: () => void;
   /** There is another complete segment. */
   readonly onSegment: (isForced: boolean) => void;
+  /** A GOP was longer than the target duration. */
+  readonly onLongGop: (detail: KeyFramesTooFar) => void;
 }
 
 type Media = PackagingSnapshot['segments'][number]['media'];
@@ -70,6 +73,9 @@ interface Cmaf {
 /** Of a segment that is as long as the target duration; a snapshot may have twice as many. */
 const MOST_PARTS = 500;
 
+/** A GOP that has been cut so often is told of before its end, which may never come. */
+const MOST_CUTS_UNTOLD = 3;
+
 const KINDS = ['video', 'audio'] as const;
 
 /** Turns a Segmenter's cuts into files and a list of segments. */
@@ -93,6 +99,8 @@ export class SegmentWriter implements SegmentSink {
   /** Frames that a muxer could not take. */
   broken = 0;
   #isForcedTold = false;
+  /** In a row, without a key frame between. */
+  #forcedCuts = 0;
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
@@ -222,7 +230,18 @@ export class SegmentWriter implements SegmentSink {
         "HLS segment cut without a key frame: the encoder's GOP is longer than the target duration; set its keyframe interval to keyframeIntervalS",
       );
     } else if (!end.isForced) this.#isForcedTold = false;
+    this.#tellLongGop(end);
     onSegment(end.isForced);
+  }
+
+  #tellLongGop({ isForced, cutGopMs: keyFrameDistanceMs }: SegmentEnd): void {
+    this.#forcedCuts = isForced ? this.#forcedCuts + 1 : 0;
+    const targetDurationMs = this.#options.list.targetDurationS * 1_000;
+    // A segment may also be cut because it is too large.
+    if (keyFrameDistanceMs === undefined || keyFrameDistanceMs <= targetDurationMs) return;
+    if (isForced && this.#forcedCuts < MOST_CUTS_UNTOLD) return;
+    const { fragmentMs } = this.#settings.format;
+    this.#options.onLongGop({ keyFrameDistanceMs, targetDurationMs, fragmentMs });
   }
 
   get #hasAny(): boolean {

@@ -53,6 +53,8 @@ export interface SegmentEnd {
   readonly audio: Span | undefined;
   /** It ended without a key frame, because the target duration was over. */
   readonly isForced: boolean;
+  /** Length of the GOP that is cut, so far where it `isForced`; at the key frame after it, its whole length. */
+  readonly cutGopMs: number | undefined;
 }
 
 /** What comes out: onTarget once before the first onEnd; onBegin, frames and onEnd by turns. Synchronous. */
@@ -256,11 +258,17 @@ export class Segmenter {
       video: spanOf(video, 'video'),
       audio: spanOf(audio, 'audio'),
       isForced,
+      cutGopMs: next && this.#cutGopMs(next, isForced),
     };
     video.reset();
     audio.reset();
     this.#sink.onEnd(end);
     return isGap;
+  }
+
+  #cutGopMs({ dtsMs, isKey, track }: Frame, isForced: boolean): number | undefined {
+    if (isForced) return this.#lastKeyMs === undefined ? undefined : Math.max(0, dtsMs - this.#lastKeyMs);
+    return this.#isCutGop && isKey && track.kind === 'video' ? this.#gops.at(-1) : undefined;
   }
 
   #isAudioAlone(dtsMs: number): boolean {
