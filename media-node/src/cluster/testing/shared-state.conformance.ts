@@ -70,7 +70,7 @@ export function sharedStateConformance(
       assert.deepEqual(await one.ledger.load({ ...key, stream: '\ud800' }), { kind: 'none' });
     });
 
-    faultTest?.('a state saved while the store is away is written when it is back', async () => {
+    void faultTest?.('a state saved while the store is away is written when it is back', async () => {
       const [one, two] = [await node(), await node()];
       await rig.goAway();
       await until('it is away', async () => (await two.ledger.load(key)).kind === 'away');
@@ -129,7 +129,7 @@ export function sharedStateConformance(
       assert.equal(three.sessions.isEnded('u'), false);
     });
 
-    faultTest?.('the store away: every node counts for itself, and ends are told when it is back', async () => {
+    void faultTest?.('the store away: every node counts for itself, and ends are told when it is back', async () => {
       const [one, two] = [await node(), await node()];
       await rig.goAway();
       await until('claims are granted by both', async () => {
