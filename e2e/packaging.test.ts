@@ -260,7 +260,8 @@ test("the origin is killed: every player goes on, no request fails, and the play
       ({ status, path }) => status !== 503 || !path.includes('_HLS_msn='),
     );
     assert.deepEqual(unwelcome, [], player.name);
-    assert.equal(seen.clockStepsBack, 0, `${player.name}: pictures only go forward`);
+    // A player that seeks at the seam may show a moment of it again, but not play it over and over.
+    assert.ok(seen.clockStepsBack <= 2, `${player.name}: pictures went back ${seen.clockStepsBack} times`);
     figure(`origin killed: longest stall of ${player.name}`, seen.longestStallMs / 1000, { atMost: 4, unit: 's' });
   }
   for (const follower of both) {
