@@ -93,7 +93,7 @@ export function renderNodeConfig(cluster: LiveClusterView, role: Role, vhosts: r
  * The vhost's part in the names of its streams. Whoever has the catch-all host has its name too, so that a Vhost made
  * for it takes the running streams over instead of leaving them under a name that no new viewer asks for.
  */
-function vhostName(name: string, hosts: readonly string[]): string {
+export function vhostName(name: string, hosts: readonly string[]): string {
   return hosts.includes(DEFAULT_VHOST) ? DEFAULT_VHOST : name;
 }
 

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { StreamNotice } from '#contract/admin-api.ts';
 import { NodeConfig, nodeConfigHash } from '#contract/node-config.ts';
 import { ROLES } from '#contract/names.ts';
 import type { PodObject } from './api-objects.ts';
@@ -17,6 +18,8 @@ export interface FakeNode {
   isDead: boolean;
   streams: number;
   viewers: number;
+  /** Undefined: an older node's answer. */
+  notices: StreamNotice[] | undefined;
   statusCalls: number;
   pushes: number;
   closes: number;
@@ -64,6 +67,7 @@ export class FakeNodes {
         isDead: false,
         streams: 0,
         viewers: 0,
+        notices: undefined,
         statusCalls: 0,
         pushes: 0,
         closes: 0,
@@ -96,6 +100,7 @@ export class FakeNodes {
       streams: node.streams,
       viewers: node.viewers,
       pulls: 0,
+      notices: node.notices,
     };
     switch (`${request.method} ${path}`) {
       case 'GET /status':

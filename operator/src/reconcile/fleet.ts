@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { NodeStatus } from '#contract/admin-api.ts';
+import type { NodeStatus, StreamNotice } from '#contract/admin-api.ts';
 import type { Role } from '#contract/names.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
 import { Backoff, jittered } from '../runtime/backoff.ts';
@@ -56,6 +56,8 @@ export interface FleetOptions {
   readonly log: Logger;
   readonly onChange: (change: FleetChange) => void;
   readonly onPush?: (result: 'accepted' | 'refused' | 'failed') => void;
+  /** A node's answer lists notices: those it listed before too. */
+  readonly onNotices?: (notices: readonly StreamNotice[]) => void;
   readonly clock?: Clock;
   /** Time from one look at a node to the next; 3 s unless told. */
   readonly pollMs?: number;
@@ -261,6 +263,7 @@ class NodeAgent {
     const rejected = this.report?.rejected;
     const hash = status.config.hash;
     this.#set({ status, hash, failures: 0, ...(rejected && rejected.hash !== hash ? { rejected } : {}) });
+    if (status.notices?.length && !this.#stopping.signal.aborted) this.#options.onNotices?.(status.notices);
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { StreamNotice } from '#contract/admin-api.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Fleet } from './fleet.ts';
 import type { FleetChange, FleetNode, FleetTarget, NodeReport } from './fleet.ts';
@@ -11,6 +12,8 @@ export interface FleetsOptions {
   readonly log: Logger;
   /** A report of a node changed; `key` is the cluster's `namespace/name`. */
   readonly onChange: (key: string, change: FleetChange) => void;
+  /** A node of the cluster lists notices of its streams: those it listed before too. */
+  readonly onNotices?: (key: string, notices: readonly StreamNotice[]) => void;
   readonly metrics?: OperatorMetrics;
   readonly clock?: Clock;
   /** Time from one look at a node to the next; 3 s unless told. */
@@ -95,13 +98,14 @@ export class Fleets {
   }
 
   #newFleet(key: string): Fleet {
-    const { admin, log, onChange, metrics, clock, pollMs } = this.#options;
+    const { admin, log, onChange, onNotices, metrics, clock, pollMs } = this.#options;
     return new Fleet({
       admin,
       limiter: this.#limiter,
       log: log.child({ cluster: key }),
       onChange: (change) => onChange(key, change),
       onPush: (result) => metrics?.pushed(result),
+      onNotices: (notices) => onNotices?.(key, notices),
       ...(clock ? { clock } : {}),
       ...(pollMs === undefined ? {} : { pollMs }),
     });

@@ -21,6 +21,7 @@ import type { NodeAdmin } from './node-admin.ts';
 import { OperatorMetrics } from './operator-metrics.ts';
 import { OwnedObjects } from './owned-objects.ts';
 import { StatusWriter } from './status-writer.ts';
+import { StreamEvents } from './stream-events.ts';
 import { VhostReconciler } from './vhost.ts';
 import { Watches } from './watches.ts';
 
@@ -50,6 +51,7 @@ export class Operator {
   readonly #vhosts: Controller;
   readonly #fleets: Fleets;
   readonly #events: EventRecorder;
+  readonly #streamEvents: StreamEvents;
   #isSynced = false;
 
   constructor(options: OperatorOptions) {
@@ -59,6 +61,7 @@ export class Operator {
     const controllerMetrics = new ControllerMetrics(registry);
     const metrics = new OperatorMetrics(registry);
     const events = new EventRecorder({ client, log, instance, clock });
+    const streamEvents = new StreamEvents({ watches, renderer, events, clock });
     const applier = new Applier(client);
     const fleets = new Fleets({
       admin,
@@ -66,6 +69,7 @@ export class Operator {
       metrics,
       clock,
       ...(pollMs === undefined ? {} : { pollMs }),
+      onNotices: (key, notices) => streamEvents.tell(key, notices),
       onChange: (key, change) => {
         if (change === 'counts') this.#clusters.enqueueAfter(key, COUNTS_MS);
         else {
@@ -94,6 +98,7 @@ export class Operator {
     this.#watches = watches;
     this.#fleets = fleets;
     this.#events = events;
+    this.#streamEvents = streamEvents;
     this.#clusters = new Controller({
       ...shared,
       name: 'livecluster',
@@ -146,6 +151,7 @@ export class Operator {
       onDelete: (object) => {
         // At once, not when a worker is free.
         this.#fleets.closeNodes(keyOf(object));
+        this.#streamEvents.forget(keyOf(object));
         ofCluster(object);
         this.#enqueueVhosts(keyOf(object));
       },
