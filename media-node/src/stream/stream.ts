@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
+import { Audience } from './audience.ts';
 import type { DrawClock } from './draw-clock.ts';
 import { StreamError } from './errors.ts';
 import type { FlushPolicy } from './flush-policy.ts';
@@ -10,10 +11,7 @@ import type { IngestTarget } from './ingest.ts';
 import { StreamIngest } from './ingest.ts';
 import { MediaGauge } from './media-gauge.ts';
 import { Interleaver } from './interleaver.ts';
-import { msToFlush } from './merge-window.ts';
-import { Output } from './output.ts';
 import { Pace } from './pace.ts';
-import { PlayerQueue } from './player-queue.ts';
 import type { Playback, Player } from './player.ts';
 import type { Ingest, Protocol, Publisher } from './publisher.ts';
 import { Spectators } from './spectators.ts';
@@ -22,8 +20,6 @@ import type { Attendance, StreamObserver } from './stream-observer.ts';
 import type { StreamRules } from './stream-rules.ts';
 import { Timeline } from './timeline.ts';
 
-/** In realtime, audio waits for the next video frame, at most so long; it then costs no write of its own. */
-const AUDIO_WAIT_MS = 60;
 /**
  * How long the bytes of a source may wait in its socket: however long a window is, where nobody waits for them, and where
  * other nodes do while viewers here wait longer.
@@ -31,8 +27,6 @@ const AUDIO_WAIT_MS = 60;
 const MOST_DELAY_MS = 400;
 const IDLE_DELAY_MS = 200;
 const RELAY_DELAY_MS = 20;
-/** Spreads the phases of streams evenly, however many there are. */
-const GOLDEN_RATIO = 0.618_033_988_75;
 
 /** How long the GOP cache outlives a source that may go on. */
 const KEEP_GOP_MS = 5_000;
@@ -87,8 +81,7 @@ export class Stream {
   readonly #owner: StreamOwner;
   readonly #timeline = new Timeline();
   readonly #gop = new GopCache();
-  readonly #outputs: Output[] = [];
-  readonly #playbacks = new Set<PlayerQueue>();
+  readonly #audience: Audience;
   readonly #spectators = new Spectators();
   readonly #pace: Pace;
   #publisher: Publisher | undefined;
@@ -108,8 +101,6 @@ export class Stream {
   #isWanted = false;
   #hasSource = false;
   #isClosed = false;
-  /** Where in the merge window this stream's flushes lie, so that those of many streams are spread. */
-  readonly #phase: number;
   /** Decoding time of the last frame, as players see it. */
   #lastDtsMs: number | undefined;
   #keepsTimes = false;
@@ -117,14 +108,15 @@ export class Stream {
   /** From players' times to the timeline's, which is not 0 where the publisher's own are kept. */
   #shiftMs = 0;
   readonly #counts = { framesIn: 0, bytesIn: 0, framesDropped: 0, seams: 0 };
-  /** Of players that are gone. */
-  readonly #past = { bytesOut: 0, skips: 0, framesSkipped: 0 };
 
   /** `number`: how many streams were made before. */
   constructor(key: StreamKey, owner: StreamOwner, number: number) {
     this.key = key;
     this.#owner = owner;
-    this.#phase = (number * GOLDEN_RATIO) % 1;
+    this.#audience = new Audience(this, owner.flushPolicy, number, () => {
+      this.#updateDemand();
+      this.#leftIdle();
+    });
     this.#pace = new Pace(owner.drawClock, () => this.#requestFlush(false));
   }
 
@@ -157,7 +149,7 @@ export class Stream {
 
   /** Players with their places; a snapshot. */
   playbacks(): readonly Playback[] {
-    return [...this.#playbacks];
+    return [...this.#audience.playbacks()];
   }
 
   /** Players, no encoder: see StreamDemand. */
@@ -167,7 +159,7 @@ export class Stream {
 
   /** Nobody publishes, plays, attends, observes or holds it. */
   get isIdle(): boolean {
-    const hasViewers = this.#playbacks.size > 0 || !this.#spectators.isEmpty;
+    const hasViewers = this.#audience.size > 0 || !this.#spectators.isEmpty;
     return this.#publisher === undefined && !hasViewers && this.#holds === 0;
   }
 
@@ -225,13 +217,7 @@ export class Stream {
   /** Adds a player; without a publisher it waits. Throws StreamError `closed` on a dropped stream. */
   play(player: Player): Playback {
     this.#checkOpen();
-    let output = this.#outputs.find(({ encoder }) => encoder.id === player.encoder.id);
-    if (output === undefined) {
-      output = new Output(player.encoder, this, this.#gop.frames, this.#shiftMs);
-      this.#outputs.push(output);
-    }
-    const queue = new PlayerQueue(player, output, this.#owner.now(), this.#onLeave);
-    this.#playbacks.add(queue);
+    const queue = this.#audience.add(player, this.#gop, this.#shiftMs);
     this.#owner.onUsed(this);
     queue.tryJoin();
     // Perhaps it wants what comes in real time; the next frame tells.
@@ -292,19 +278,9 @@ export class Stream {
 
   stats(): StreamStats {
     const viewers = this.#spectators.viewers();
-    let relays = 0;
-    let { bytesOut, skips, framesSkipped } = this.#past;
-    bytesOut += this.#spectators.bytesOut;
-    for (const queue of this.#playbacks) {
-      const stats = queue.stats();
-      bytesOut += stats.bytesOut;
-      skips += stats.skips;
-      framesSkipped += stats.framesSkipped;
-      if (queue.player.isRelay) relays++;
-      else viewers[queue.player.protocol]++;
-    }
+    const { bytesOut, ...audience } = this.#audience.stats(viewers);
     const { discontinuities } = this.#timeline;
-    return { ...this.#counts, bytesOut, skips, framesSkipped, discontinuities, viewers, relays };
+    return { ...this.#counts, ...audience, bytesOut: bytesOut + this.#spectators.bytesOut, discontinuities, viewers };
   }
 
   /** Milliseconds since 1970, for the outputs. */
@@ -334,10 +310,7 @@ export class Stream {
     this.#publisher = undefined;
     this.#publishedAtMs = undefined;
     publisher?.close(reason);
-    for (const queue of this.#playbacks) {
-      queue.player.close(reason);
-      queue.leave();
-    }
+    this.#audience.close(reason);
     this.#updateDemand();
     this.#updateSource();
     this.#spectators.close();
@@ -357,7 +330,7 @@ export class Stream {
       this.#spectators.metadata(metadata);
       // Before the first frame every player still waits for its header, which holds it.
       if (this.#timeline.lastMs === undefined) return;
-      for (const output of this.#outputs) output.metadata(metadata);
+      this.#audience.metadata(metadata);
       this.#requestFlush(false);
     },
     frame: (frame) => {
@@ -395,10 +368,7 @@ export class Stream {
     if (dtsMs === undefined) return;
     // The cache's frames belong to the old configuration, but who joins gets the new one.
     this.#gop.clear();
-    for (const output of this.#outputs) {
-      output.dropGop();
-      for (const track of changed) output.config(track, dtsMs);
-    }
+    this.#audience.configs(changed, dtsMs);
     this.#requestFlush(false);
   }
 
@@ -425,64 +395,33 @@ export class Stream {
     const hasVideo = this.#tracks[0]?.kind === 'video';
     const change = this.#gop.add(moved, hasVideo);
     const isCut = hasVideo ? kind === 'video' && frame.isKey : true;
-    for (const output of this.#outputs) output.frame(moved, timeMs, change, isCut);
+    this.#audience.frame(moved, timeMs, change, isCut);
     this.#spectators.frame(moved, timeMs);
     this.#requestFlush(hasVideo && kind === 'audio');
   }
 
-  /**
-   * Has every group written to at its time; `mayWait` for what may go with the next video frame. With that goes how long
-   * the source's next bytes may wait.
-   */
+  /** Has what came written on at its time; see Audience. With that goes how long the source's next bytes may wait. */
   #requestFlush(mayWait: boolean): void {
     if (this.#pace.isDrawing) return;
-    if (this.#outputs.length === 0) {
-      this.#pace.set(Infinity, Math.min(this.#spectators.mostDelayMs, IDLE_DELAY_MS));
+    const audience = this.#audience;
+    const { mostDelayMs } = this.#spectators;
+    if (audience.isEmpty) {
+      this.#pace.set(Infinity, Math.min(mostDelayMs, IDLE_DELAY_MS));
       return;
     }
-    const { flushPolicy } = this.#owner;
     const { mwLatency } = this.#owner.rules(this.key.vhost);
     const windowMs = mwLatency === 'auto' ? this.#owner.autoWindowMs() : mwLatency === 'realtime' ? 0 : mwLatency;
-    const realtimeMs = mayWait ? AUDIO_WAIT_MS : 0;
-    const nowMs = flushPolicy.now();
-    let hasViewers = false;
-    let mostDelayMs = Math.min(this.#spectators.mostDelayMs, MOST_DELAY_MS);
-    for (const [number, { groups, relays }] of this.#outputs.entries()) {
-      relays.flushWithin(realtimeMs, nowMs, flushPolicy);
-      if (relays.size > 0) mostDelayMs = Math.min(mostDelayMs, windowMs, RELAY_DELAY_MS);
-      for (const [index, group] of groups.entries()) {
-        const phase = (this.#phase + number * GOLDEN_RATIO + index / groups.length) % 1;
-        group.flushWithin(windowMs === 0 ? realtimeMs : msToFlush(nowMs, windowMs, phase), nowMs, flushPolicy);
-        hasViewers ||= group.size > 0;
-      }
-    }
-    if (hasViewers) this.#pace.set(windowMs, mostDelayMs);
-    else this.#pace.set(Infinity, Math.min(mostDelayMs, IDLE_DELAY_MS));
+    audience.requestFlush(windowMs, mayWait);
+    const { hasViewers, hasRelays } = audience;
+    const relaysMs = hasRelays ? Math.min(windowMs, RELAY_DELAY_MS) : Infinity;
+    const othersMs = Math.min(mostDelayMs, hasViewers ? MOST_DELAY_MS : IDLE_DELAY_MS);
+    this.#pace.set(hasViewers ? windowMs : Infinity, Math.min(othersMs, relaysMs));
   }
-
-  readonly #onLeave = (queue: PlayerQueue): void => {
-    if (!this.#playbacks.delete(queue)) return;
-    const { bytesOut, skips, framesSkipped } = queue.stats();
-    this.#past.bytesOut += bytesOut;
-    this.#past.skips += skips;
-    this.#past.framesSkipped += framesSkipped;
-    queue.output.remove(queue);
-    this.#dropUnused(queue.output);
-    this.#updateDemand();
-    this.#leftIdle();
-  };
 
   /** When nobody publishes and nobody will, other nodes have to look who does. */
   #endRelays(): void {
     if (this.#publisher !== undefined || this.#holds > 0) return;
-    for (const queue of this.#playbacks) if (queue.player.isRelay) queue.player.close('the publisher left');
-  }
-
-  #dropUnused(output: Output): void {
-    if (!output.isUnused) return;
-    output.close();
-    const index = this.#outputs.indexOf(output);
-    if (index >= 0) this.#outputs.splice(index, 1);
+    this.#audience.closeRelays('the publisher left');
   }
 
   #dropIngest(): void {
@@ -496,11 +435,11 @@ export class Stream {
   #clearGop(): void {
     clearTimeout(this.#keepGop);
     this.#gop.clear();
-    for (const output of this.#outputs) output.dropGop();
+    this.#audience.dropGop();
   }
 
   #updateDemand(): void {
-    const isWanted = !this.#isClosed && this.#playbacks.size > 0 && this.#publisher?.kind !== 'encoder';
+    const isWanted = !this.#isClosed && this.#audience.size > 0 && this.#publisher?.kind !== 'encoder';
     if (isWanted === this.#isWanted) return;
     this.#isWanted = isWanted;
     if (isWanted) this.#owner.onWanted(this);
