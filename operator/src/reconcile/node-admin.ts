@@ -47,7 +47,8 @@ export interface NodeAdmin {
 const TIMEOUT_MS = 2_000;
 /** A configuration of a thousand Vhosts takes a node a moment to check. */
 const PUSH_TIMEOUT_MS = 10_000;
-const LONGEST_ANSWER_BYTES = 64 * 1024;
+/** Names of streams are 512 characters, and a status may list sixteen. */
+const LONGEST_ANSWER_BYTES = 256 * 1024;
 const LONGEST_REASON = 1024;
 
 /** The same by HTTP. `urlOf` gives the address of a node's admin port; tests have their own. */

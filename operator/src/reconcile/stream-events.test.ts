@@ -54,6 +54,14 @@ test('streams of a Vhost that claims the catch-all host are its own', async () =
   assert.equal(told()[0]?.regarding.name, 'all');
 });
 
+test('a status of the longest names is read', async () => {
+  await readyCluster();
+  const longest = (each: number) =>
+    Object.assign(notice(DEFAULT_VHOST, `${each}`.padEnd(512, '"')), { app: '방'.repeat(512) });
+  node('live-origin-0').notices = Array.from({ length: MOST_NOTICES }, (_, each) => longest(each));
+  await until(() => told().length === MOST_NOTICES, 'all of them are told');
+});
+
 test('notices that are not known, or broken, say nothing and hold nothing up', async () => {
   await readyCluster();
   const detail = { keyFrameDistanceMs: 3_000 };
