@@ -20,7 +20,8 @@ export interface StreamEventsOptions {
 const TOLD_MS = 3_600_000;
 /** Streams of one cluster that are told of within TOLD_MS; names of streams are their publishers' to choose. */
 const MOST_TOLD = 64;
-const LONGEST_NAME = 200;
+/** Longer names are cut in notes, which have 1 KiB; in characters. */
+const LONGEST_NAME = 100;
 
 /** Makes what nodes notice of streams events of the Vhost, or of the LiveCluster where its built-in catch-all has them. */
 export class StreamEvents {
@@ -72,14 +73,13 @@ function noteOf({ app, stream, code, detail }: StreamNotice, isBuiltIn: boolean)
   const read = KeyFramesTooFar.safeParse(detail);
   if (!read.success) return undefined;
   const { keyFrameDistanceMs, targetDurationMs, fragmentMs } = read.data;
-  const name = `${app}/${stream}`;
-  const called = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
   const where = isBuiltIn ? `hls.fragment, in a Vhost with the host ${DEFAULT_VHOST}` : 'hls.fragment';
   return (
-    `stream ${called}: its key frames are ${seconds(keyFrameDistanceMs)} apart or more and the target duration is ` +
+    `stream ${shown(app)}/${shown(stream)}: its key frames are ${seconds(keyFrameDistanceMs)} apart or more and the target duration is ` +
     `${seconds(targetDurationMs)}, so segments are cut without a key frame and players cannot begin at them: ` +
     `set the encoder's key frame interval to at most ${seconds(fragmentMs)}, or raise ${where}`
   );
 }
 
+const shown = (name: string) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
 const seconds = (ms: number) => `${Math.round(ms / 100) / 10} s`;
