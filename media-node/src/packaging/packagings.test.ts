@@ -78,6 +78,22 @@ test('fragmented MP4 has a rendition a track, and an initialization section that
   assert.equal(last.run?.seq, 4);
 });
 
+test('parts of low latency fill their target, also where each of few frames is a key frame', async (t) => {
+  for (const fps of [4, 5, 10, 30]) {
+    const node = new TestNode(LOW_LATENCY);
+    t.after(() => node.close());
+    await node.publish();
+    for (const frame of streamOf({ seconds: 9, fps, gop: 1 })) node.feed([frame]);
+    const { segments, partTargetMs = 0 } = node.snapshot;
+    const parts = segments.flatMap(({ media }) => media.video?.parts.slice(0, -1) ?? []);
+    assert.ok(parts.length > 5, `${parts.length} parts at ${fps} fps`);
+    for (const { durationMs } of parts) {
+      const share = durationMs / partTargetMs;
+      assert.ok(share <= 1 && share >= 0.85, `a part of ${durationMs} ms at ${fps} fps, target ${partTargetMs} ms`);
+    }
+  }
+});
+
 test('low latency tells parts as they come, where the next one will be, and no more of them when they are old', async (t) => {
   const node = new TestNode(LOW_LATENCY);
   t.after(() => node.close());

@@ -12,6 +12,8 @@ const MOST_OVER_MS = 499;
 const ROUND_DOWN_MS = 250;
 /** Without a second key frame for so long, or for two fragments, the first GOP is cut: 250 frames, x264's GOP, are 10 s. */
 const LONGEST_FIRST_GOP_MS = 12_000;
+/** Frames that a target is found by, unless half a segment has fewer. */
+const LEAST_FRAMES = 8;
 /** How long audio waits for video that was announced and does not come, besides what the hub has waited. */
 const VIDEO_WAIT_MS = 1_000;
 /** The longest of so many GOPs is expected to come again. */
@@ -315,7 +317,11 @@ export class Segmenter {
     this.#gops.push(dtsMs - last);
     if (this.#gops.length > GOPS_REMEMBERED) this.#gops.shift();
     this.#longestGopMs = Math.max(...this.#gops);
-    if (this.#targetMs === undefined) this.#setTarget(this.#lengthOf(dtsMs - last));
+    if (this.#targetMs !== undefined) return;
+    // Two frames that are both key frames do not tell yet how frames come, which the part target is made of.
+    const { frames, startMs } = this.#spans.video;
+    const isTold = frames >= LEAST_FRAMES || dtsMs - startMs >= this.#fragmentMs / 2;
+    if (isTold) this.#setTarget(this.#lengthOf(dtsMs - last));
   }
 
   /** Of segments, when GOPs are so long. */
