@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pino } from 'pino';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
@@ -163,6 +164,25 @@ for (const kind of KINDS) {
       assert.equal(await metric(edge, 'livecluster_pulls_started_total'), pulls);
       assert.equal(await metric(a, 'livecluster_claims_total'), claims);
       assert.equal(await metric(a, 'livecluster_publishers_awaited'), 0);
+    });
+
+    test('an encoder that dies and comes to the other origin at once gets its stream', async () => {
+      for (const end of ['end', 'resetAndDestroy'] as const) {
+        const stream = `moves-${end}-${kind.name}`;
+        const first = await encoder(a, stream, 5_000);
+        const feed = setInterval(() => first.send(1), 40);
+        closers.push(() => clearInterval(feed));
+        // With nobody who waits for its bytes its socket is read a few times a second.
+        const framesIn = () => metric(a, 'livecluster_received_frames_total');
+        for (const least = (await framesIn()) + 30; (await framesIn()) < least;) await nextTurn();
+        clearInterval(feed);
+        first.peer.socket[end]();
+        const second = await encoder(b, stream, 900_000);
+        const seen = await viewer(edge, stream);
+        second.send(5);
+        await seen.has(5);
+        second.peer.close();
+      }
     });
 
     test('an encoder that reconnects to the edge is handed on to the origin that waits for it', async () => {

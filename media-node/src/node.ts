@@ -194,6 +194,7 @@ class WiredNode implements MediaNode {
       },
       config: this.config,
       peers: {
+        settle: async (key) => this.#streams.get(key)?.settle(),
         peerPublisher: (key) => this.#entered().peers.peerPublisher(key),
         peerYield: (key, epoch, by) => this.#entered().peers.peerYield(key, epoch, by),
       },

@@ -80,6 +80,7 @@ async function serve(t: TestContext) {
     node,
     config: node.config,
     peers: {
+      settle: () => Promise.resolve(),
       peerPublisher: (key) => (asked.push(key), PEER),
       peerYield: (key, epoch, by) => (asked.push({ key, epoch, by }), { ...PEER, published: false, epoch: null }),
     },
@@ -153,7 +154,7 @@ test('an empty token opens nothing', async (t) => {
   const server = new AdminServer({
     node,
     config: node.config,
-    peers: { peerPublisher: () => PEER, peerYield: () => PEER },
+    peers: { settle: () => Promise.resolve(), peerPublisher: () => PEER, peerYield: () => PEER },
     packaging: { own: { find: () => undefined }, fetched: () => undefined },
     metrics: { contentType: 'text/plain', render: () => Promise.resolve('') },
     token: () => '',

@@ -29,6 +29,8 @@ export interface NodeControl {
 
 /** What other nodes ask of this one; see contract/peer-api.ts. The cluster's gates answer it. */
 export interface PeerService {
+  /** Resolves when the publisher's end is known, should it be gone: it may wait in a socket, not read yet. Never rejects. */
+  settle(key: StreamKey): Promise<void>;
   peerPublisher(key: StreamKey): PeerPublisher;
   peerYield(key: StreamKey, epoch: number, by: string): PeerPublisher;
 }
@@ -214,7 +216,13 @@ const MAX_YIELD_BYTES = 4_096;
 function addPeerRoutes(routes: Map<string, Route>, peers: PeerService): void {
   routes.set(PEER_PATHS.publisher, {
     open: false,
-    methods: { GET: (_, response, url) => sendJson(response, 200, peers.peerPublisher(streamQuery(url))) },
+    methods: {
+      GET: async (_, response, url) => {
+        const key = streamQuery(url);
+        await peers.settle(key);
+        sendJson(response, 200, peers.peerPublisher(key));
+      },
+    },
   });
   routes.set(PEER_PATHS.yield, {
     open: false,
@@ -223,6 +231,7 @@ function addPeerRoutes(routes: Map<string, Route>, peers: PeerService): void {
         const query = streamQuery(url);
         const body = PeerYield.safeParse(parseBody(await readText(request, MAX_YIELD_BYTES)));
         if (!body.success) throw new AdminRequestError('bad-request', 'the body is no yield of contract/peer-api.ts');
+        await peers.settle(query);
         sendJson(response, 200, peers.peerYield(query, body.data.epoch, body.data.by));
       },
     },

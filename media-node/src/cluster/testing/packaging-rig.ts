@@ -54,7 +54,7 @@ export class PackagingRig {
     const admin = new AdminServer({
       node: { status: () => ({}) as never, notReady: () => [], drain: () => undefined, close: () => undefined },
       config: testConfig(),
-      peers: { peerPublisher: () => ({}) as never, peerYield: () => ({}) as never },
+      peers: { settle: () => Promise.resolve(), peerPublisher: () => ({}) as never, peerYield: () => ({}) as never },
       packaging: { own: packager, fetched: (key, file) => remote?.inMemory(key, file) },
       metrics: { contentType: 'text/plain', render: () => Promise.resolve('') },
       token: () => TOKEN,
