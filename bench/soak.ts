@@ -18,6 +18,8 @@ import { LOAD_CORE } from './lib/settings.ts';
  */
 
 const MINUTES = Number(process.env['SOAK_MINUTES'] ?? 3);
+/** A heap is collected every two minutes otherwise, and garbage hides what grows. Some 40 MB are alive. */
+const HEAP_BOUND = '--max-old-space-size=64';
 const SESSIONS_A_SECOND = 50;
 const STREAMS = 20;
 const LONGEST_STAY_MS = 4_000;
@@ -115,8 +117,9 @@ function part(samples: readonly Sample[], field: keyof Sample, from: number, to:
 
 async function soak(): Promise<Figure[]> {
   const redis = await startRedis();
-  const origin = await startProduct({ redisPort: redis.port });
-  const edge = await startProduct({ redisPort: redis.port, role: 'edge', core: LOAD_CORE });
+  const common = { redisPort: redis.port, nodeArgs: [HEAP_BOUND] };
+  const origin = await startProduct(common);
+  const edge = await startProduct({ ...common, role: 'edge', core: LOAD_CORE });
   const nodes = [origin, edge];
   const samples = nodes.map((): Sample[] => []);
   const atRest = await Promise.all(nodes.map(sample));

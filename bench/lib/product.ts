@@ -57,6 +57,8 @@ export async function startRedis(): Promise<{ readonly port: number; close(): Pr
 }
 
 export interface ProductOptions {
+  /** Arguments of Node for the process. */
+  readonly nodeArgs?: readonly string[];
   readonly redisPort: number;
   readonly role?: Role;
   readonly vhost?: VhostConfig;
@@ -165,7 +167,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   const setup = await setUpProduct(options, ports);
   const { hasProbe = false } = options;
   const extra = (process.env['BENCH_NODE_ARGS'] ?? '').split(' ').filter((part) => part !== '');
-  const args = [...extra, ...(hasProbe ? ['--import', PROBE] : []), ENTRY];
+  const args = [...(options.nodeArgs ?? []), ...extra, ...(hasProbe ? ['--import', PROBE] : []), ENTRY];
   const node = new BenchProcess('the media node', options.core ?? SERVER_CORE, process.execPath, args, {
     env: setup.env,
     hasChannel: hasProbe,
