@@ -6,6 +6,7 @@ import { MAX_EPOCH, NodeId } from './directory-keys.ts';
  *
  *   GET  /cluster/publisher?vhost=…&app=…&stream=…   Has this node the stream's publisher (a local encoder, not a relay)?
  *                                                    200, PeerPublisher. `published` false is an answer, not a 404.
+ *                                                    What its socket holds unread is read first: it may be its end.
  *   POST /cluster/publisher/yield?vhost=…&app=…&stream=…
  *        body: PeerYield (JSON, at most 4 KiB)       End that publisher if its epoch is the one given, and release the
  *                                                    stream. 200, PeerPublisher as it is afterwards.

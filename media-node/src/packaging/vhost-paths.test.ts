@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import { VHOST_DEFAULTS } from '#contract/node-config.ts';
-import type { PathNames } from './path-template.ts';
-import { PathError } from './path-template.ts';
+import type { PathNames } from '../lib/path-template.ts';
+import { PathError } from '../lib/path-template.ts';
 import type { PathSettings } from './vhost-paths.ts';
 import { VhostPaths, VhostPathTable } from './vhost-paths.ts';
 

@@ -1,7 +1,7 @@
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
-import type { PathNames, PathValues } from './path-template.ts';
-import { MAX_PATH_LENGTH, PathError, PathTemplate } from './path-template.ts';
+import type { PathNames, PathValues } from '../lib/path-template.ts';
+import { MAX_PATH_LENGTH, PathError, PathTemplate } from '../lib/path-template.ts';
 
 /** What lies at a path: a playlist, a manifest, or a file that a snapshot names. */
 export type PathKind = 'm3u8' | 'mpd' | 'segment' | 'part' | 'init' | 'key';
