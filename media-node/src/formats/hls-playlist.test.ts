@@ -87,6 +87,19 @@ test('a key stands at the head and at each change; one that ends is told, and it
   );
 });
 
+test("a key's address from the root has what follows every file's address, another server's has not", () => {
+  const snapshot = snapshotOf({ renditions: ['ts'], durationsMs: [2_000, 2_000], keys: [0, 1] });
+  const [first, second] = snapshot.segments.map((segment) => ({ ...segment, key: segment.key! }));
+  const ours = { ...first!, key: { ...first!.key, uri: `/${first!.key.file}` } };
+  const other = { ...second!, key: { ...second!.key, uri: '/keys/s-1.key' } };
+  const request = { rendition: 'ts', path: 's.m3u8', isDelta: false, query: '?vhost=a' } as const;
+  const lines = mediaPlaylist({ ...snapshot, segments: [ours, other] }, request).split('\n');
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('#EXT-X-KEY')).map((line) => /URI="([^"]*)"/.exec(line)?.[1]),
+    [`/${first!.key.file}?vhost=a`, '/keys/s-1.key'],
+  );
+});
+
 test('a low-latency playlist: parts of the last two segments and of the open one, the next part', () => {
   const snapshot = snapshotOf({
     renditions: ['video', 'audio'],

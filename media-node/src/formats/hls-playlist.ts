@@ -162,7 +162,14 @@ function head(
 }
 
 function keyTag({ file, uri, iv }: NonNullable<PackagedSegment['key']>, base: PlaylistBase): string {
-  return `#EXT-X-KEY:METHOD=AES-128,URI="${uri === file ? address(file, base) : quotable(uri)}",IV=0x${iv}`;
+  return `#EXT-X-KEY:METHOD=AES-128,URI="${keyAddress(file, uri, base)}",IV=0x${iv}`;
+}
+
+function keyAddress(file: string, uri: string, base: PlaylistBase): string {
+  if (uri === file) return address(file, base);
+  // From the root, but the same file: it needs what the others need to be found.
+  const isOurs = uri === `/${file.split('/').map(encodeURIComponent).join('/')}`;
+  return isOurs ? `${uri}${base.query}` : quotable(uri);
 }
 
 function parts(out: string[], media: PackagedMedia, isGap: boolean, base: PlaylistBase): void {

@@ -1,5 +1,6 @@
 import { createCipheriv, createHmac, randomBytes } from 'node:crypto';
-import type { PathNames } from '../lib/path-template.ts';
+import type { PathNames, PathValues } from '../lib/path-template.ts';
+import { PathTemplate } from '../lib/path-template.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { streamKeyId } from '../stream/stream-key.ts';
 
@@ -50,22 +51,22 @@ export function encrypt(bytes: Buffer, key: Buffer, iv: Buffer): Buffer {
 
 /**
  * The key's address as playlists tell it (SRS's hls_key_url): a template where it holds `[`, else what stands before the key
- * file's path. Empty: the key file's path itself, which renderers make relative.
+ * file's path. Empty: the key file's path itself, which renderers make relative. `vhost`: for `[vhost]`, which is left out with
+ * its `/` without one, as in the key file's path; `values`: those that the path was made with.
  */
 export function keyUri(
   keyUrl: string,
   keyFile: string,
-  { app, stream }: PathNames,
-  vhost: string,
-  seq: number,
+  names: PathNames,
+  vhost: string | undefined,
+  values: PathValues,
 ): string {
   if (keyUrl === '') return keyFile;
   if (!keyUrl.includes('[')) return `${keyUrl}${encodePath(keyFile)}`;
-  return keyUrl
-    .replaceAll('[vhost]', encodeURIComponent(vhost))
-    .replaceAll('[app]', encodePath(app))
-    .replaceAll('[stream]', encodeURIComponent(stream))
-    .replaceAll('[seq]', `${seq}`);
+  const filled = vhost === undefined ? keyUrl.replaceAll('[vhost]/', '') : keyUrl;
+  return filled.replaceAll(/\[[a-z0-9]+\]/g, (variable) =>
+    encodePath(new PathTemplate(variable, vhost).render(names, 'dangerous', values)),
+  );
 }
 
 function encodePath(path: string): string {

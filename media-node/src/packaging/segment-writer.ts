@@ -90,7 +90,7 @@ export class SegmentWriter implements SegmentSink {
   readonly #cmaf: Record<Kind, Cmaf | undefined> = { video: undefined, audio: undefined };
   #open: Open | undefined;
   #run: PackagedSegment['run'];
-  #key: { readonly seq: number; readonly file: string } | undefined;
+  #key: { readonly seq: number; readonly file: string; readonly uri: string } | undefined;
   /** From the stream's time to wall clock; the same until a discontinuity. */
   #clockMs: number | undefined;
   /** Wall clock at which the last segment ended. */
@@ -390,8 +390,12 @@ export class SegmentWriter implements SegmentSink {
     const { stream, keys } = this.#options;
     const { paths, keys: settings } = this.#settings;
     const seq = keySeqOf(open.seq, settings.fragmentsPerKey);
-    if (this.#key?.seq !== seq) this.#key = { seq, file: paths.key(stream, { ...this.#values(open, 'video'), seq }) };
-    const { file } = this.#key;
+    if (this.#key?.seq !== seq) {
+      const values = { ...this.#values(open, 'video'), seq };
+      const file = paths.key(stream, values);
+      this.#key = { seq, file, uri: keyUri(settings.keyUrl, file, stream, paths.vhost, values) };
+    }
+    const { file, uri } = this.#key;
     const bytes = keys.key(seq);
     open.group.share(file);
     open.group.add(file, bytes, 'small');
@@ -399,7 +403,7 @@ export class SegmentWriter implements SegmentSink {
       seq,
       file,
       bytes,
-      uri: keyUri(settings.keyUrl, file, stream, stream.vhost, seq),
+      uri,
       iv: newIv().toString('hex'),
     };
   }

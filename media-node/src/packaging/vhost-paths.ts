@@ -34,6 +34,8 @@ interface Pattern {
  * `live/s-video-7.p0.m4s` and so on, an initialization section that comes into force with it `live/s-video-init-7.mp4`.
  */
 export class VhostPaths {
+  /** What `[vhost]` stands for; undefined: it is left out. */
+  readonly vhost: string | undefined;
   /** By the end of their names, which the CRD holds apart. */
   readonly #patterns: Readonly<Record<string, Pattern>>;
   readonly #m3u8: PathTemplate;
@@ -44,8 +46,8 @@ export class VhostPaths {
   readonly #key: PathTemplate;
 
   constructor({ name, hls, dash }: PathSettings) {
-    const vhost = name === DEFAULT_VHOST ? undefined : name;
-    const make = (text: string) => new PathTemplate(text, vhost);
+    this.vhost = name === DEFAULT_VHOST ? undefined : name;
+    const make = (text: string) => new PathTemplate(text, this.vhost);
     this.#m3u8 = make(hls.m3u8File);
     this.#mpd = make(dash.mpdFile);
     this.#ts = make(hls.tsFile);
