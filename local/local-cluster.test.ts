@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
@@ -26,7 +29,7 @@ spec: ${spec}
 ${vhost}
 `;
 
-async function run(t: TestContext, text: string) {
+async function run(t: TestContext, text: string, folders: { readonly segments?: string } = {}) {
   const notes: string[] = [];
   const logger = pino({ level: 'silent' });
   const cluster = new LocalCluster({
@@ -34,6 +37,7 @@ async function run(t: TestContext, text: string) {
     firstOrigin: ANY,
     anyPorts: true,
     logger,
+    ...folders,
     note: (line) => notes.push(line),
   });
   t.after(() => cluster.close('the test is over', 0));
@@ -243,4 +247,23 @@ test('the nodes of one process are apart: state, sockets and metrics', { timeout
     assert.equal(await metric(admin, `livecluster_node_info{role="${role}",version="0.1.0"}`), 1);
     assert.equal(await metric(admin, 'livecluster_directory_up'), 1);
   }
+});
+
+test('segments go to a folder of their origin where the file has storage for them', { timeout: 60_000 }, async (t) => {
+  const segments = await mkdtemp(join(tmpdir(), 'livecluster-segments-'));
+  const { cluster, notes, publish } = await run(
+    t,
+    yaml('{origin: {replicas: 1, storage: {hls: {type: PVC}}}, edge: {replicas: 1}}'),
+    { segments },
+  );
+  t.after(() => rm(segments, { recursive: true, force: true }));
+  publish('origin-0');
+  const ofOrigin = join(segments, 'origin-0');
+  await until('there is a playlist and a segment', async () => {
+    const files = await readdir(ofOrigin, { recursive: true }).catch(() => []);
+    return files.some((file) => file.endsWith('demo.m3u8')) && files.some((file) => file.endsWith('.ts'));
+  });
+  assert.deepEqual(await readdir(segments), ['origin-0'], 'edges keep none');
+  await cluster.apply(planFrom(yaml('{origin: {replicas: 1}, edge: {replicas: 1}}')));
+  assert.match(notes.join(), /origin\.storage\.hls changed; origins take it up at the next start/);
 });

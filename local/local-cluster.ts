@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '#contract/node-config.ts';
 import type { Role } from '#contract/names.ts';
@@ -24,6 +25,8 @@ export interface LocalClusterOptions {
   readonly tls?: TlsIdentity;
   /** Folder for the recordings of all origins; made when there is something to record. */
   readonly recordings?: string;
+  /** Folder for the origins' segments, one below it for each; made when there is something to keep. */
+  readonly segments?: string;
   readonly logger: Logger;
   /** Lines for who runs it: a port that moved, a node that came or went. */
   readonly note: (line: string) => void;
@@ -61,6 +64,7 @@ export class LocalCluster {
   #isClosed = false;
   /** What the running origins were started with. */
   #records: boolean | undefined;
+  #keepsSegments: boolean | undefined;
 
   constructor(options: LocalClusterOptions) {
     this.#options = options;
@@ -99,6 +103,9 @@ export class LocalCluster {
     }
     if (plan.records !== (this.#records ??= plan.records)) {
       this.#options.note('note: origin.storage.dvr changed; origins take it up at the next start of make run');
+    }
+    if (plan.keepsSegments !== (this.#keepsSegments ??= plan.keepsSegments)) {
+      this.#options.note('note: origin.storage.hls changed; origins take it up at the next start of make run');
     }
     for (const planned of plan.nodes) {
       if (this.#isClosed) break;
@@ -154,9 +161,10 @@ export class LocalCluster {
   }
 
   #create(plan: Plan, planned: PlannedNode, ports: ListenerPorts): MediaNode {
-    const { host, logger, tls, recordings } = this.#options;
+    const { host, logger, tls, recordings, segments } = this.#options;
     // The nodes share the folder, so what is there half-written when the first one starts is a former process's.
     const recovers = this.#nodes.size === 0;
+    const keepsSegments = this.#keepsSegments === true && planned.role === 'origin' && segments !== undefined;
     const doesRecord = plan.records && planned.role === 'origin' && recordings !== undefined;
     return createNode({
       identity: {
@@ -173,6 +181,7 @@ export class LocalCluster {
       config: planned.config,
       ...(tls !== undefined && { tls }),
       ...(doesRecord && { recording: { folder: recordings, recovers } }),
+      ...(keepsSegments && { hlsFolder: join(segments, planned.name) }),
       adminToken: () => this.adminToken,
       relayKey: this.#relayKey,
       directory: (options) => createMemoryDirectory(this.#directory, options),

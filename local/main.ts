@@ -21,7 +21,8 @@ import { firstOriginPorts } from './port-plan.ts';
  *
  * DEMO=0 publishes no test picture. HOST=0.0.0.0 lets other machines in. RTMP_PORT, RTMPS_PORT, HTTP_PORT, API_PORT and
  * ADMIN_PORT move the first origin's ports. TLS_CERT and TLS_KEY name the PEM files for RTMPS.
- * RECORDINGS names the folder for recordings, ./recordings by default. LOG=json writes the log as the nodes on Kubernetes do.
+ * RECORDINGS names the folder for recordings, ./recordings by default; SEGMENTS the one for segments where origin.storage.hls
+ * keeps them on a disk, ./segments by default. LOG=json writes the log as the nodes on Kubernetes do.
  */
 
 const GRACE_MS = 5_000;
@@ -55,6 +56,7 @@ async function main(): Promise<void> {
     host,
     ...(tls !== undefined && { tls }),
     recordings: resolve(process.env['RECORDINGS'] || 'recordings'),
+    segments: resolve(process.env['SEGMENTS'] || 'segments'),
     firstOrigin: firstOriginPorts(process.env),
     logger,
     note: (line) => say(line),

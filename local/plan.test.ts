@@ -95,4 +95,6 @@ spec: {clusterRef: {name: live}, hosts: [tv.example.com], dvr: {enabled: true}}
   const pvc = planFrom(text('{dvr: {type: PVC}}'));
   assert.equal(pvc.records, true);
   assert.deepEqual(pvc.notes, []);
+  assert.equal(pvc.keepsSegments, false);
+  assert.equal(planFrom(text('{dvr: {type: PVC}, hls: {type: EmptyDir}}')).keepsSegments, true);
 });

@@ -23,6 +23,8 @@ export interface Plan {
   readonly rtmps: boolean;
   /** Whether the origins record what Vhosts want recorded. */
   readonly records: boolean;
+  /** Whether the origins keep segments on a disk besides. */
+  readonly keepsSegments: boolean;
   /** Origins first, each role by ordinal. */
   readonly nodes: readonly PlannedNode[];
   /** Lines for who wrote the file: what is left out, and why. */
@@ -80,5 +82,7 @@ export function planFrom(text: string): Plan {
       config,
     }));
   });
-  return { namespace, cluster: name, rtmps: cluster.spec.protocols.rtmps.enabled, records, nodes, notes };
+  const keepsSegments = origin.storage.hls.type !== 'Memory';
+  const rtmps = cluster.spec.protocols.rtmps.enabled;
+  return { namespace, cluster: name, rtmps, records, keepsSegments, nodes, notes };
 }
