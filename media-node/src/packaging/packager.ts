@@ -51,6 +51,8 @@ export interface PackagerOptions {
   readonly store: FileStore;
   readonly ledger: PackagingLedger;
   readonly secret: Buffer;
+  /** What its snapshots count their changes on from: other nodes may know the stream's of a packager before it. */
+  readonly revision: number;
   readonly now: () => number;
   readonly log: Logger;
   /** Nobody has published for `dispose`: it is to be forgotten. */
@@ -87,7 +89,7 @@ export class Packager implements PackagedStream, StreamObserver {
   /** Sources so far. */
   #begun = 0;
   #timer: NodeJS.Timeout | undefined;
-  #revision = 0;
+  #revision: number;
   #pastDropped = 0;
   #arePartsSaved = false;
   #broken = 0;
@@ -100,6 +102,7 @@ export class Packager implements PackagedStream, StreamObserver {
     this.key = options.key;
     this.#options = options;
     this.#settings = options.settings;
+    this.#revision = options.revision;
     this.#files = options.store.open(options.key.vhost);
     this.#files.cleanup = options.settings.hls.cleanup;
   }
@@ -112,6 +115,11 @@ export class Packager implements PackagedStream, StreamObserver {
   /** Bytes of its files in memory. */
   get bytes(): number {
     return this.#files.bytes;
+  }
+
+  /** Changes so far. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** Segments listed. */

@@ -330,3 +330,18 @@ test('a frame whose NAL units are broken is left out, and the rest goes on', asy
   assert.equal(node.packagings.stats().droppedFrames, 1);
   assert.equal(node.logs.filter(({ msg }) => String(msg).includes('NAL units are broken')).length, 1);
 });
+
+test('a stream that is packaged anew by the same node counts its changes on, so that other nodes see them', async (t) => {
+  const node = new TestNode();
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 9 }));
+  const { revision, segments } = node.snapshot;
+  node.config.swap(configOf({ hls: { enabled: false } }));
+  assert.equal(node.packagings.find(KEY), undefined);
+  node.config.swap(configOf());
+  await settled();
+  node.feed(streamOf({ startMs: 9_000, seconds: 5 }));
+  assert.ok(node.snapshot.revision > revision, `${node.snapshot.revision} after ${revision}`);
+  assert.ok(node.snapshot.segments[0]!.seq > segments.at(-1)!.seq);
+});

@@ -69,6 +69,8 @@ export class Packagings implements PackagedStreams, SourceListener {
   readonly #unsubscribe: () => void;
   /** Of packagers that are gone. */
   readonly #past = { segments: 0, forcedCuts: 0, takeOvers: 0, droppedFrames: 0 };
+  /** The highest of packagers that are gone: one that comes after them goes on from it. */
+  #revision = 0;
   #isClosed = false;
 
   constructor(options: PackagingsOptions) {
@@ -163,11 +165,13 @@ export class Packagings implements PackagedStreams, SourceListener {
         store: this.#store,
         ledger,
         secret,
+        revision: this.#revision,
         now,
         log: logger,
         onDisposed: (gone) => {
           if (this.#packagers.get(id) === gone) this.#packagers.delete(id);
           add(this.#past, gone.counts);
+          this.#revision = Math.max(this.#revision, gone.revision);
         },
         onLongGop: (detail) => this.#notices.tell(stream.key, 'KeyFramesTooFar', detail),
       });
