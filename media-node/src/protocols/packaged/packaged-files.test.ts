@@ -20,6 +20,30 @@ test('a hinted part that is never made is not found as soon as that is known', a
   assert.match(body, /^part live\/.* is not there, or not any more: the playlist tells those that are\n$/);
 });
 
+test('the segment after the last one is awaited, those after it and after an end are not', async () => {
+  for (const [shape, headers, next] of [
+    [TS, {}, '7.ts'],
+    [{ ...TS, renditions: ['video', 'audio'] }, FMP4, 'audio-7.m4s'],
+    [LOW, FMP4, 'video-7.m4s'],
+  ] as const) {
+    const { name, stream } = node.publish(shape, shape === TS ? undefined : 'fmp4');
+    const file = `live/${name}-${next}`;
+    stream.files.delete(file);
+    const asked = node.get(`/${file}`, { headers });
+    await until('it to wait', () => stream.waiting.size === 1);
+    assert.equal((await node.get(`/${file.replace('7', '8')}`, { headers })).status, 404);
+    // Of no interest to who waits.
+    stream.show({ ...stream.snapshot!, revision: 2 });
+    await until('it to wait again', () => stream.waiting.size === 1);
+    stream.show(
+      snapshotOf({ ...shape, durationsMs: [...shape.durationsMs, 1_000], openParts: 0, stem: `live/${name}` }),
+    );
+    assert.equal((await asked).body, `bytes of ${file}`);
+    stream.show({ ...stream.snapshot!, isEnded: true });
+    assert.equal((await node.get(`/${file.replace('7', '8')}`, { headers })).status, 404);
+  }
+});
+
 test('bytes from another node are sent when they have come, and a file that it does not have is not found', async () => {
   const { name, stream } = node.publish(TS);
   for (const file of [`live/${name}-4.ts`, `live/${name}-5.ts`]) stream.files.delete(file);

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
+import { RENDITIONS } from '#contract/packaging.ts';
 import { setSharedCors } from '../../http/cors.ts';
 import { Departure } from '../../http/departure.ts';
 import type { FileKind } from '../../http/file-answer.ts';
@@ -35,6 +36,11 @@ const KINDS = {
 const HINT_TARGETS = 3;
 /** One that was not, so long: the node that announced it may be ahead of this one. */
 const UNKNOWN_PART_MS = 1_000;
+/**
+ * And the segment after the last one that is listed here, so many target durations: another node may have listed it, and readers
+ * that count for themselves, such as ffmpeg's of DASH, ask for it in vain as fast as they can until it is there.
+ */
+const NEXT_TARGETS = 2;
 
 /** Segments, parts, initialization sections and keys, of HLS and DASH. */
 export class PackagedFiles {
@@ -99,7 +105,7 @@ export class PackagedFiles {
         await stream.changed(snapshot, waitMs, departure.signal);
         // The time is over, or the stream is.
         if (stream.snapshot === snapshot) break;
-        if (!isHinted(stream.snapshot, path)) bytes = await stream.read(path);
+        if (!isToCome(stream.snapshot, path)) bytes = await stream.read(path);
       }
       if (departure.isOver) return true;
       if (bytes !== undefined) return this.#send(request, response, located, stream, bytes);
@@ -126,9 +132,34 @@ function isHinted(snapshot: PackagingSnapshot | undefined, path: string): boolea
   return next !== undefined && (next.video === path || next.audio === path);
 }
 
+function isToCome(snapshot: PackagingSnapshot | undefined, path: string): boolean {
+  return snapshot !== undefined && (isHinted(snapshot, path) || isNext(snapshot, path));
+}
+
+/** Whether it is the segment being written, or named as the one after the last. */
+function isNext({ segments, open }: PackagingSnapshot, path: string): boolean {
+  const last = open ?? segments.at(-1);
+  if (last === undefined) return false;
+  return RENDITIONS.some((rendition) => {
+    const file = last.media[rendition]?.file;
+    return file !== undefined && (open === undefined ? follows(path, file, last.seq) : path === file);
+  });
+}
+
+/** Whether a path is a segment's file with the next number in place of its own. */
+function follows(path: string, file: string, seq: number): boolean {
+  const number = `${seq}`;
+  for (let at = file.lastIndexOf(number); at >= 0; at = at === 0 ? -1 : file.lastIndexOf(number, at - 1)) {
+    if (path === `${file.slice(0, at)}${seq + 1}${file.slice(at + number.length)}`) return true;
+  }
+  return false;
+}
+
 /** How long a file that is not there is waited for, from the request on. */
 function patienceMs(snapshot: PackagingSnapshot | undefined, kind: Located['kind'], path: string): number {
-  if (kind !== 'part' || snapshot?.partTargetMs === undefined || snapshot.isEnded) return 0;
+  if (snapshot === undefined || snapshot.isEnded) return 0;
+  if (kind === 'segment') return isNext(snapshot, path) ? snapshot.targetDurationS * NEXT_TARGETS * 1_000 : 0;
+  if (kind !== 'part' || snapshot.partTargetMs === undefined) return 0;
   return isHinted(snapshot, path) ? snapshot.targetDurationS * HINT_TARGETS * 1_000 : UNKNOWN_PART_MS;
 }
 
