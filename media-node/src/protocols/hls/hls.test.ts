@@ -106,7 +106,11 @@ test('a stream that has just begun is waited for, one that nobody publishes is n
   assert.equal((await asked).status, 200);
   const { name: silent } = node.publish(undefined);
   const late = await node.get(`/live/${silent}.m3u8`);
-  assert.deepEqual([late.status, late.body], [404, `live/${silent} has begun, but has no segment yet: ask again\n`]);
+  assert.equal(late.status, 404);
+  assert.match(
+    late.body,
+    /^live\/s\d+ has begun, but has no segment yet: ask again; .* set hls\.container .* to fmp4\n$/,
+  );
   const { name: over, stream: ended } = node.publish(undefined);
   ended.changed = () => Promise.resolve();
   assert.equal((await node.get(`/live/${over}.m3u8`)).status, 404, 'one that ended before it had any');
@@ -158,7 +162,7 @@ test('a forged context is refused; an expired one leads to a fresh one of the sa
   ]) {
     const { status, body } = await node.get(path, { headers: FMP4 });
     assert.equal(status, 403, path);
-    assert.match(body, /ask for the playlist without it to get another\n$/);
+    assert.match(body, /ask without it to get another\n$/);
   }
   node.nowMs += CONTEXT_LIFE_MS + 5_000;
   const { status, headers } = await node.get(`${video}&_HLS_msn=4`, { headers: FMP4 });
