@@ -1,6 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { shortFailure } from './failure-report.ts';
 
 /*
  * What `make test` runs, step by step, with one summary at the end. `node scripts/test.ts STEP…` runs some of it;
@@ -20,15 +22,20 @@ interface Outcome {
   readonly note: string;
 }
 
+/** What failed so far, told again before the summary. */
+const failures: string[] = [];
+
 /** Runs a command with its output shown; resolves with its exit code and what it printed. */
 function run(command: string, args: readonly string[]): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      process.stdout.write(chunk);
-      output += chunk.toString();
-    });
+    for (const [from, to] of [[child.stdout, process.stdout] as const, [child.stderr, process.stderr] as const]) {
+      from.on('data', (chunk: Buffer) => {
+        to.write(chunk);
+        output += chunk.toString();
+      });
+    }
     child.once('error', reject);
     child.once('close', (code) => resolve({ code: code ?? 1, output }));
   });
@@ -36,15 +43,25 @@ function run(command: string, args: readonly string[]): Promise<{ code: number; 
 
 /** One command that passes or fails as a whole. */
 async function check(command: string, ...args: string[]): Promise<Omit<Outcome, 'name' | 'seconds'>> {
-  const { code } = await run(command, args);
+  const { code, output } = await run(command, args);
+  if (code !== 0) failures.push(shortFailure([command, ...args].join(' '), output));
   return { ok: code === 0, passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0, note: '' };
 }
 
 /** node:test over files; the counts are those of its own summary. */
 async function nodeTest(prefix: readonly string[], files: readonly string[], flags: readonly string[] = []) {
   if (files.length === 0) throw new Error('no test file found: that cannot be right');
-  const [command, ...args] = [...prefix, process.execPath, '--test', '--test-reporter=spec', ...flags, ...files];
-  const { code, output } = await run(command!, args);
+  const folder = mkdtempSync(join(tmpdir(), 'livecluster-test-'));
+  const report = join(folder, 'failures');
+  const reporters = [
+    ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
+    ...['--test-reporter=./scripts/failure-report.ts', `--test-reporter-destination=${report}`],
+  ];
+  const [command, ...args] = [...prefix, process.execPath, '--test', ...reporters, ...flags, ...files];
+  const { code, output } = await run(command!, args).finally(() => {
+    failures.push(readText(report));
+    rmSync(folder, { recursive: true });
+  });
   const count = (word: string) => Number(new RegExp(`^ℹ ${word} (\\d+)`, 'm').exec(output)?.[1] ?? 0);
   const counts = {
     passed: count('pass'),
@@ -52,6 +69,15 @@ async function nodeTest(prefix: readonly string[], files: readonly string[], fla
     skipped: count('skipped') + count('todo'),
   };
   return { ...counts, ok: code === 0 && counts.failed === 0 && counts.passed > 0, note: '' };
+}
+
+/** Empty where there is none. */
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 const testFiles = (pattern: string) => globSync(pattern, { exclude: (path) => path.includes('node_modules') }).sort();
@@ -102,11 +128,14 @@ for (const name of names) {
     outcome = await STEPS[name]!();
   } catch (error) {
     console.error(error);
+    failures.push(shortFailure(name, (error as Error).message));
     outcome = { ok: false, passed: 0, failed: 1, skipped: 0, note: (error as Error).message };
   }
   outcomes.push({ name, seconds: (performance.now() - started) / 1000, ...outcome });
 }
 
+const told = failures.filter((text) => text !== '');
+if (told.length > 0) console.log(`\n== what failed\n${told.join('').trim()}`);
 console.log('\n== summary');
 for (const { name, ok, seconds, passed, failed, skipped, note } of outcomes) {
   const counts = `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
