@@ -91,7 +91,9 @@ export class RtmpConnection {
     }
     socket.on('error', (error: NodeJS.ErrnoException) => {
       const failure = tlsFailure(error.code);
-      if (failure !== undefined) this.#finish({ code: 'tls', message: failure });
+      // An answer to someone who has just left: ffmpeg does not wait for the one to its FCUnpublish.
+      if (error.code === 'EPIPE') this.#finish({ code: 'peer', message: 'the other side closed the connection' });
+      else if (failure !== undefined) this.#finish({ code: 'tls', message: failure });
       else this.#finish({ code: 'socket', message: `the socket broke: ${error.code ?? error.message}` });
     });
     socket.on('end', () => this.#finish({ code: 'peer', message: 'the other side closed the connection' }));

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
-import type { AmfObject, AmfValue } from '../../formats/amf0.ts';
+import type { AmfValue } from '../../formats/amf0.ts';
 import { RTMP_OUT_CHUNK_SIZE } from '../../formats/rtmp-chunk-writer.ts';
 import type { IgnoredCounts } from '../../formats/flv-tag-body.ts';
 import type { RtmpCommand } from '../../formats/rtmp-command.ts';
@@ -9,10 +9,8 @@ import { decodeCommand, encodeCommand } from '../../formats/rtmp-command.ts';
 import {
   encodeSetPeerBandwidth,
   encodeU32Payload,
-  encodeUserControl,
   PEER_BANDWIDTH_DYNAMIC,
   USER_STREAM_BEGIN,
-  USER_STREAM_EOF,
 } from '../../formats/rtmp-control.ts';
 import { ServerHandshake } from '../../formats/rtmp-handshake.ts';
 import type { RtmpMessage } from '../../formats/rtmp-message.ts';
@@ -20,13 +18,11 @@ import {
   RTMP_COMMAND,
   RTMP_COMMAND_AMF3,
   RTMP_SET_PEER_BANDWIDTH,
-  RTMP_USER_CONTROL,
   RTMP_WINDOW_ACK_SIZE,
 } from '../../formats/rtmp-message.ts';
 import { StreamError } from '../../stream/errors.ts';
-import type { Gate, Publication, SessionInfo, Viewing } from '../../stream/gate.ts';
+import type { Gate, Publication, SessionInfo } from '../../stream/gate.ts';
 import { GateError } from '../../stream/gate.ts';
-import type { Playback, PlayOptions } from '../../stream/player.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { ClientCapabilities } from './capabilities.ts';
@@ -35,10 +31,11 @@ import { MEDIA_BOUNDS, PLAY_BOUNDS, SETUP_BOUNDS } from './connection-bounds.ts'
 import { RtmpConnection } from './connection.ts';
 import type { RelayGrant, RelayVerifier } from './relay-credential.ts';
 import { clockOf, RELAY_CLOCK, RELAY_PROPERTY } from './relay-credential.ts';
-import type { Wish } from './rtmp-player.ts';
-import { encoderOf, MEDIA_STREAM_ID, RELAY_PLAY_OPTIONS, RtmpPlayer, WISH_ALL } from './rtmp-player.ts';
+import { MEDIA_STREAM_ID } from './rtmp-player.ts';
 import { RtmpPublisher } from './rtmp-publisher.ts';
 import type { SessionEnd } from './session-end.ts';
+import { SessionReplies, status } from './session-replies.ts';
+import { SessionViewing } from './session-viewing.ts';
 import { SilenceTimer } from './silence-timer.ts';
 import { connectHost, parseStreamAddress } from './stream-address.ts';
 
@@ -81,6 +78,8 @@ export class ServerSession {
   readonly #connection: RtmpConnection;
   readonly #log: Logger;
   readonly #silence: SilenceTimer;
+  readonly #replies: SessionReplies;
+  readonly #viewing: SessionViewing;
   #connected: Connected | undefined;
   #relay: RelayGrant | undefined;
   /** What a node that publishes here said of its frames' times. */
@@ -88,13 +87,7 @@ export class ServerSession {
   #publication: Publication | undefined;
   #publisher: RtmpPublisher | undefined;
   #vhost: VhostConfig | undefined;
-  #viewing: Viewing | undefined;
-  #playback: Playback | undefined;
   #capabilities: ClientCapabilities = { isEnhanced: false, canReconnect: false };
-  /** What the client wants of the stream; what it has got until now, while it pauses. */
-  #wish = WISH_ALL;
-  #servedWish = WISH_ALL;
-  #isPaused = false;
 
   constructor(socket: Socket, options: ServerSessionOptions) {
     this.#options = options;
@@ -108,6 +101,15 @@ export class ServerSession {
     };
     this.#connection = new RtmpConnection(socket, new ServerHandshake(), listener, this.#log);
     this.#connection.setBounds(SETUP_BOUNDS);
+    this.#replies = new SessionReplies(this.#connection);
+    this.#viewing = new SessionViewing({
+      id: this.id,
+      ip: this.ip,
+      connection: this.#connection,
+      replies: this.#replies,
+      log: this.#log,
+      close: (reason) => this.close(reason),
+    });
   }
 
   /**
@@ -118,7 +120,7 @@ export class ServerSession {
     if (!this.#capabilities.canReconnect || this.#relay !== undefined) return;
     this.#capabilities = { ...this.#capabilities, canReconnect: false };
     const request = status('status', 'NetConnection.Connect.ReconnectRequest', 'This node is about to stop.');
-    this.#connection.command(0, encodeCommand('onStatus', 0, null, request));
+    this.#replies.call('onStatus', request, 0);
   }
 
   /** Ends the session; idempotent. */
@@ -139,6 +141,7 @@ export class ServerSession {
 
   #onCommand(command: RtmpCommand, streamId: number): void {
     const { name, transactionId } = command;
+    const replies = this.#replies;
     if (this.#connected === undefined) {
       if (name === 'connect') this.#connect(command);
       else this.#fail('protocol', `the client sent ${quote(name)} before connect`);
@@ -146,7 +149,7 @@ export class ServerSession {
     }
     switch (name) {
       case 'createStream':
-        this.#result(transactionId, null, MEDIA_STREAM_ID);
+        replies.result(transactionId, null, MEDIA_STREAM_ID);
         return;
       case 'publish':
         this.#begin(this.#publish(command), 'NetStream.Publish.Denied');
@@ -155,34 +158,37 @@ export class ServerSession {
         this.#begin(this.#play(command), 'NetStream.Play.Failed');
         return;
       case 'pause':
-        this.#pause(command.args[0] === true);
+        this.#viewing.pause(command.args[0] === true);
+        return;
+      case 'seek':
+        this.#viewing.seek();
         return;
       case 'receiveAudio':
-        this.#receive({ ...this.#wish, audio: command.args[0] !== false });
+        this.#viewing.receive({ audio: command.args[0] !== false });
         return;
       case 'receiveVideo':
-        this.#receive({ ...this.#wish, video: command.args[0] !== false });
+        this.#viewing.receive({ video: command.args[0] !== false });
         return;
       case 'FCPublish':
-        this.#result(transactionId, null, undefined);
-        this.#call('onFCPublish', status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
+        replies.result(transactionId, null, undefined);
+        replies.call('onFCPublish', status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
         return;
       case 'FCUnpublish':
         this.#stop('the encoder unpublished');
-        this.#result(transactionId, null, undefined);
-        this.#call('onFCUnpublish', status('status', 'NetStream.Unpublish.Success', 'Stopped publishing stream.'));
+        replies.result(transactionId, null, undefined);
+        replies.call('onFCUnpublish', status('status', 'NetStream.Unpublish.Success', 'Stopped publishing stream.'));
         return;
       case 'deleteStream':
       case 'closeStream':
         this.#stop(`the client sent ${name}`);
         return;
       case 'getStreamLength':
-        this.#result(transactionId, null, 0);
+        replies.result(transactionId, null, 0);
         return;
       case 'releaseStream':
       case '_checkbw':
       case 'FCSubscribe':
-        this.#result(transactionId, null, undefined);
+        replies.result(transactionId, null, undefined);
         return;
       case 'connect':
         this.#fail('protocol', 'the client sent connect twice');
@@ -190,10 +196,7 @@ export class ServerSession {
       default:
         // Answers to our own calls have names of their own; what wants an answer gets one.
         if (transactionId === 0 || name.startsWith('_') || name.startsWith('on')) return;
-        this.#connection.command(
-          streamId,
-          encodeCommand('_error', transactionId, null, status('error', 'NetConnection.Call.Failed', 'unknown command')),
-        );
+        replies.error(transactionId, status('error', 'NetConnection.Call.Failed', 'unknown command'), streamId);
     }
   }
 
@@ -201,8 +204,7 @@ export class ServerSession {
     const object = command.object ?? {};
     const connected = { app: text(object['app']), tcUrl: text(object['tcUrl']), pageUrl: text(object['pageUrl']) };
     const refuse = (description: string, message: string): void => {
-      const answer = status('error', 'NetConnection.Connect.Rejected', description);
-      this.#connection.command(0, encodeCommand('_error', command.transactionId, null, answer));
+      this.#replies.error(command.transactionId, status('error', 'NetConnection.Connect.Rejected', description));
       this.#fail('refused', message);
     };
     if (this.#options.isOverLimit) {
@@ -231,7 +233,7 @@ export class ServerSession {
     const objectEncoding = object['objectEncoding'] === 3 ? 3 : 0;
     this.#capabilities = readCapabilities(object);
     const enhanced = this.#capabilities.isEnhanced ? serverCapabilities() : {};
-    this.#result(
+    this.#replies.result(
       command.transactionId,
       { fmsVer: 'FMS/3,5,3,888', capabilities: 127, mode: 1, ...enhanced },
       { ...status('status', 'NetConnection.Connect.Success', 'Connection succeeded.'), objectEncoding },
@@ -250,7 +252,7 @@ export class ServerSession {
         const isBusy = code === 'busy' && failureCode === 'NetStream.Publish.Denied';
         const answer = status('error', isBusy ? 'NetStream.Publish.BadName' : failureCode, message);
         // A node that relays needs to know more than the two words of RTMP.
-        this.#status(this.#relay === undefined ? answer : { ...answer, reason: code ?? 'unavailable' });
+        this.#replies.status(this.#relay === undefined ? answer : { ...answer, reason: code ?? 'unavailable' });
         this.#fail(code === undefined ? 'internal' : 'refused', message);
       })
       .finally(() => this.#connection.release());
@@ -283,8 +285,8 @@ export class ServerSession {
     this.#silence.heard();
     this.#silence.setLimit(publication.vhost.publish.firstPacketTimeoutMs);
     this.#log.info({ ...key, relay: this.#relay?.path }, 'publish began');
-    this.#userControl(USER_STREAM_BEGIN);
-    this.#status(status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
+    this.#replies.userControl(USER_STREAM_BEGIN);
+    this.#replies.status(status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
   }
 
   async #play(command: RtmpCommand): Promise<void> {
@@ -294,27 +296,22 @@ export class ServerSession {
       viewing.close?.();
       return;
     }
-    this.#viewing = viewing;
-    const { stream, vhost } = viewing;
-    if (this.#relay !== undefined && stream.publisher === undefined && !stream.isHeld) {
+    if (this.#relay !== undefined && viewing.stream.publisher === undefined && !viewing.stream.isHeld) {
+      viewing.close?.();
       throw new GateError('not-here', 'the stream ended while it was asked for');
     }
     this.#silence.stop();
     this.#connection.setBounds(PLAY_BOUNDS);
-    // Not SRS's |RtmpSampleAccess and NetStream.Data.Start: only Flash read them, and ffmpeg makes a data track of them.
-    this.#userControl(USER_STREAM_BEGIN);
-    this.#status(status('status', 'NetStream.Play.Reset', 'Playing and resetting stream.'));
-    const start = status('status', 'NetStream.Play.Start', 'Started playing stream.');
-    this.#status(this.#relay === undefined ? start : { ...start, [RELAY_CLOCK]: stream.clock });
-    this.#isPaused = false;
-    this.#playback = this.#join(viewing, this.#relay === undefined ? vhost.play : RELAY_PLAY_OPTIONS);
+    this.#viewing.begin(viewing, this.#relay !== undefined);
     this.#log.info({ ...key, relay: this.#relay?.path }, 'play began');
   }
 
   /** Who asks for which stream. Throws GateError. */
   #ask(command: RtmpCommand, action: RelayGrant['action']): { key: StreamKey; info: SessionInfo } {
     const { app, tcUrl, pageUrl } = this.#connected ?? { app: '', tcUrl: '', pageUrl: '' };
-    if (this.#publication !== undefined || this.#playback !== undefined) {
+    // Who plays and asks to play changes the channel; all streams have one message stream, so there is no second one.
+    if (action === 'play' && this.#viewing.isOpen) this.#stop('the client asked for another stream');
+    if (this.#publication !== undefined || this.#viewing.isOpen) {
       throw new GateError('denied', 'one connection publishes or plays one stream at a time');
     }
     const about = { id: this.id, protocol: 'rtmp', ip: this.ip, tcUrl, pageUrl } as const;
@@ -331,64 +328,22 @@ export class ServerSession {
     return { key, info: { ...about, param: address.param } };
   }
 
-  /** Takes a place in the stream, in the form that the client wants. */
-  #join({ stream }: Viewing, options: PlayOptions): Playback {
-    this.#servedWish = this.#wish;
-    const encoder = encoderOf(this.#wish);
-    const about = { id: this.id, ip: this.ip, isRelay: this.#relay !== undefined, options, encoder };
-    return stream.play(new RtmpPlayer(this.#connection, about, (reason) => this.close(reason)));
-  }
-
-  /** Another wish is another form of the stream. */
-  #receive(wish: Wish): void {
-    this.#wish = wish;
-    if (!this.#isPaused) this.#serveWish();
-  }
-
-  /** Changes the form at the next key frame, as what was sent is not sent again; false where it is the right one. */
-  #serveWish(): boolean {
-    const viewing = this.#viewing;
-    const before = this.#playback;
-    if (viewing === undefined || before === undefined || encoderOf(this.#wish) === encoderOf(this.#servedWish)) {
-      return false;
-    }
-    this.#playback = this.#join(viewing, { ...viewing.vhost.play, gopCache: false });
-    before.leave();
-    return true;
-  }
-
-  #pause(isPaused: boolean): void {
-    if (this.#playback === undefined) return;
-    this.#isPaused = isPaused;
-    if (isPaused) {
-      this.#playback.pause();
-      this.#status(status('status', 'NetStream.Pause.Notify', 'Paused stream.'));
-      this.#userControl(USER_STREAM_EOF);
-    } else {
-      this.#userControl(USER_STREAM_BEGIN);
-      this.#status(status('status', 'NetStream.Unpause.Notify', 'Unpaused stream.'));
-      if (!this.#serveWish()) this.#playback.resume();
-    }
-  }
-
   /** Ends publish or play, the connection stays; idempotent. */
   #stop(reason: string): void {
     const publisher = this.#publisher;
     const publication = this.#publication;
-    const playback = this.#playback;
-    this.#viewing?.close?.();
-    this.#viewing = undefined;
-    if (publication === undefined && playback === undefined) return;
+    const wasPlaying = this.#viewing.isOpen;
+    this.#viewing.end(reason);
+    if (publication === undefined && !wasPlaying) return;
     this.#publisher = undefined;
     this.#publication = undefined;
-    this.#playback = undefined;
     // First the stream, then the right to it: the next holder must not meet this publisher.
     publisher?.detach();
     publication?.close(reason);
-    playback?.leave();
-    const { bytesRead } = this.#connection;
-    const about = playback === undefined ? { frames: publisher?.frames, bytesRead } : playback.stats();
-    this.#log.info({ reason, ...about }, playback === undefined ? 'publish ended' : 'play ended');
+    if (publication !== undefined) {
+      const { bytesRead } = this.#connection;
+      this.#log.info({ reason, frames: publisher?.frames, bytesRead }, 'publish ended');
+    }
     if (!this.#connection.isOpen) return;
     this.#connection.setBounds(SETUP_BOUNDS);
     this.#silence.heard();
@@ -416,26 +371,6 @@ export class ServerSession {
   #fail(code: SessionEnd['code'], message: string): void {
     this.#connection.close({ code, message });
   }
-
-  #result(transactionId: number, object: unknown, ...args: readonly unknown[]): void {
-    this.#connection.command(0, encodeCommand('_result', transactionId, object, ...args));
-  }
-
-  #status(info: AmfObject): void {
-    this.#connection.command(MEDIA_STREAM_ID, encodeCommand('onStatus', 0, null, info));
-  }
-
-  #call(name: string, info: AmfObject): void {
-    this.#connection.command(MEDIA_STREAM_ID, encodeCommand(name, 0, null, info));
-  }
-
-  #userControl(event: number): void {
-    this.#connection.control(RTMP_USER_CONTROL, encodeUserControl(event, MEDIA_STREAM_ID));
-  }
-}
-
-function status(level: 'status' | 'error', code: string, description: string): AmfObject {
-  return { level, code, description };
 }
 
 function text(value: AmfValue): string {

@@ -5,8 +5,11 @@ import { encodeCommand } from '../../formats/rtmp-command.ts';
 import { encodeU32Payload, encodeUserControl, USER_PING_REQUEST } from '../../formats/rtmp-control.ts';
 import {
   RTMP_ACKNOWLEDGEMENT,
+  RTMP_AGGREGATE,
   RTMP_AUDIO,
   RTMP_COMMAND_AMF3,
+  RTMP_DATA,
+  RTMP_DATA_AMF3,
   RTMP_SET_CHUNK_SIZE,
   RTMP_SET_PEER_BANDWIDTH,
   RTMP_USER_CONTROL,
@@ -157,6 +160,17 @@ describe('publish', () => {
     await until('a frame of the first', () => streamOf('busy')?.stats().framesIn === 1);
   });
 
+  test('of the types record and append, or of none, is live as well', async () => {
+    for (const type of [['record'], ['append'], []]) {
+      const peer = await connected();
+      const name = `type ${type.join()}`;
+      peer.call('publish', null, name, ...type);
+      await peer.status('NetStream.Publish.Start');
+      peer.sendMedia();
+      await until('a frame', () => streamOf(name)?.stats().framesIn === 1);
+    }
+  });
+
   test('that a rule forbids is answered with Denied', async () => {
     node.gate.refusal = new GateError('denied', 'not from here');
     const peer = await connected();
@@ -263,6 +277,56 @@ describe('play', () => {
     assert.ok(!player.media().some(({ timestampMs }) => timestampMs === 40));
   });
 
+  test('that seeks is told that it is there, as players wait for that, and goes on', async () => {
+    const encoder = await connected();
+    await encoder.publish('seeking');
+    const player = await connected();
+    player.call('seek', null, 1_000);
+    await player.result(player.call('createStream', null));
+    assert.ok(!player.codes().includes('NetStream.Seek.Notify'), 'it does not play yet');
+    await player.play('seeking');
+    encoder.sendMedia();
+    await until('media', () => player.media().length === 3);
+    player.call('seek', null, 3_000);
+    assert.equal((await player.status('NetStream.Seek.Notify'))['level'], 'status');
+    encoder.send(RTMP_VIDEO, AVC_FRAME, 40);
+    await until('the next frame', () => player.media().at(-1)?.timestampMs === 40);
+  });
+
+  test('of another stream on the same connection changes over to it', async () => {
+    const player = await connected();
+    for (const name of ['channel 1', 'channel 2']) {
+      const encoder = await connected();
+      await encoder.publish(name);
+      player.commands.length = 0;
+      player.messages.length = 0;
+      // As Flash does: start, duration, reset.
+      player.call('play', null, name, -2, -1, true);
+      await player.status('NetStream.Play.Start');
+      encoder.sendMedia(name === 'channel 1' ? 0 : 5_000);
+      await until('its media', () => player.media().length === 3);
+    }
+    assert.equal(player.media().at(-1)?.timestampMs, 5_000);
+    assert.deepEqual(
+      [1, 2].map((number) => streamOf(`channel ${number}`)?.playbacks().length),
+      [0, 1],
+    );
+    player.call('publish', null, 'too', 'live');
+    await player.status('NetStream.Publish.Denied');
+    await player.closed();
+  });
+
+  test('is live whatever start and reset say', async () => {
+    const encoder = await connected();
+    await encoder.publish('started');
+    encoder.sendMedia();
+    for (const args of [[], [-2_000], [-1_000, -1_000, false], [-2, -1, 1], [0], [5, 10, true], ['x', null]]) {
+      const player = await connected();
+      player.call('play', null, 'started', ...args);
+      await until(`media for ${args.join()}`, () => player.media().length === 3);
+    }
+  });
+
   test('that fails says so and closes', async () => {
     node.gate.refusal = new GateError('unavailable', 'no origin answers');
     const peer = await connected();
@@ -301,6 +365,24 @@ describe('the connection', () => {
     const acks = peer.messages.filter(({ type }) => type === RTMP_ACKNOWLEDGEMENT);
     assert.ok(acks.length >= 1);
     assert.ok(acks.at(-1)!.payload.readUInt32BE() <= peer.socket.bytesWritten);
+  });
+
+  test('takes windows of 0 and of a byte, and messages without content', async () => {
+    const peer = await connected();
+    await peer.publish('odd');
+    for (const windowBytes of [1, 0]) peer.send(RTMP_WINDOW_ACK_SIZE, encodeU32Payload(windowBytes), 0, 0);
+    for (const type of [RTMP_AUDIO, RTMP_VIDEO, RTMP_DATA, RTMP_DATA_AMF3, RTMP_AGGREGATE]) {
+      peer.send(type, Buffer.alloc(0));
+    }
+    peer.sendMedia();
+    await until('a frame', () => streamOf('odd')?.stats().framesIn === 1);
+    const acks = (): number => peer.messages.filter(({ type }) => type === RTMP_ACKNOWLEDGEMENT).length;
+    const before = acks();
+    peer.send(RTMP_AUDIO, AAC_FRAME, 20);
+    await until('the next', () => streamOf('odd')?.stats().framesIn === 2);
+    await peer.result(peer.call('createStream', null));
+    assert.equal(acks(), before);
+    assert.equal(peer.isClosed, false);
   });
 
   test('answers what it does not know, and only where an answer is awaited', async () => {

@@ -13,7 +13,7 @@ export interface StreamAddress {
   readonly app: string;
   /** Never holds `/`. */
   readonly stream: string;
-  /** Query of the stream name with its leading `?`, or empty. */
+  /** Query of the stream name with its leading `?`, else of the app or the tcUrl; or empty. */
   readonly param: string;
 }
 
@@ -34,7 +34,8 @@ export function parseStreamAddress(tcUrl: string, app: string, streamName: strin
   if (name === '' && parts.length < 2) return undefined;
   const stream = parts.pop();
   if (stream === undefined || parts.some(isDots) || isDots(stream)) return undefined;
-  const address = { host, app: parts.join('/') || DEFAULT_APP, stream, param: param === '' ? param : `?${param}` };
+  const query = param || appQuery || (url?.['query'] ?? '').slice(1);
+  const address = { host, app: parts.join('/') || DEFAULT_APP, stream, param: query === '' ? query : `?${query}` };
   return [address.app, stream, host || '-'].every(isStreamName) ? address : undefined;
 }
 
