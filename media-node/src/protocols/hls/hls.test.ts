@@ -51,13 +51,17 @@ test('fMP4: a rendition a track, with reports of each other; files have the type
 test('without contexts all viewers share addresses, which may be cached, and nobody is counted', async () => {
   const { name } = node.publish(LOW, 'plain');
   const headers = { Host: 'plain.example' };
-  const first = await node.get(`/live/${name}.m3u8?hls_ctx=whatever`, { headers });
+  const first = await node.get(`/live/${name}.m3u8`, { headers });
   assert.deepEqual(playlistsOf(first.body), [`${name}.m3u8?hls_track=video`, `${name}.m3u8?hls_track=audio`]);
   assert.equal(first.headers['cache-control'], 'public, max-age=1');
   const media = await node.get(`/live/${name}.m3u8?hls_track=audio`, { headers });
   assert.equal(media.headers['cache-control'], 'public, max-age=1');
   const blocked = await node.get(`/live/${name}.m3u8?hls_track=audio&_HLS_msn=7&_HLS_part=0`, { headers });
   assert.equal(blocked.headers['cache-control'], 'public, max-age=6');
+  const former = await node.get(`/live/${name}.m3u8?hls_ctx=of-before&hls_track=audio`, { headers });
+  assert.equal(former.body, media.body, 'a viewer of before contexts were turned off goes on');
+  const oldest = await node.get(`/live/${name}.m3u8?hls_ctx=of-before`, { headers });
+  assert.match(oldest.body, /#EXTINF/);
   assert.equal(node.viewersOf(name, 'plain'), undefined);
 });
 

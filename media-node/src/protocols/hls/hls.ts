@@ -19,6 +19,8 @@ const CONTENT_TYPE = 'application/vnd.apple.mpegurl';
 const BLOCK_TARGETS = 3;
 /** Of a blocking request's answer, in target durations (appendix B.1): its address will never say anything else. */
 const BLOCKED_AGE_TARGETS = 6;
+/** Without contexts, those that only addresses of media playlists have. */
+const MEDIA = ['hls_track', CONTEXT];
 /** Parameters that are this protocol's; all others go on to the media playlists. */
 const OWN_PARAMETERS = [CONTEXT, 'hls_track', '_HLS_msn', '_HLS_part', '_HLS_skip'];
 
@@ -77,7 +79,8 @@ export class Hls {
       response.end();
       return;
     }
-    const isMedia = vhost.hls.ctx ? context !== undefined : request.query.has('hls_track');
+    // Whoever has a context of before they were turned off goes on in its media playlist.
+    const isMedia = vhost.hls.ctx ? context !== undefined : MEDIA.some((name) => request.query.has(name));
     const directives = readDirectives(request.query);
     const { stream, snapshot } = await this.#desk.begun(located, departure, BEGINNINGS[vhost.hls.container]);
     const renditions = hlsRenditions(snapshot, vhost.hls.container);
