@@ -23,6 +23,8 @@
 
 enum { GOP_FRAMES = 50, AUDIO_KBPS = 128, AUDIO_FRAME_BYTES = AUDIO_KBPS * 1000 / 8 * 1024 / AUDIO_RATE };
 #define KEY_WEIGHT 8.0
+/* The product takes messages of 8 MiB, peers less. */
+#define MOST_FRAME_BYTES ((8 << 20) - 1024)
 
 /* AVCDecoderConfigurationRecord of a 1080p25 High@4.0 encode, AudioSpecificConfig of AAC-LC 48 kHz stereo. */
 static const uint8_t avc_config[] = {0x01, 0x64, 0x00, 0x28, 0xff, 0xe1, 0x00, 0x1b, 0x67, 0x64, 0x00, 0x28,
@@ -67,6 +69,21 @@ static void plan_sizes(void) {
   }
   double gop_bytes = (kbps - AUDIO_KBPS) * 1000.0 / 8 * GOP_FRAMES / VIDEO_FPS;
   for (int i = 0; i < GOP_FRAMES; i++) frame_bytes[i] = 256 + (size_t)(gop_bytes * weights[i] / sum);
+  if (frame_bytes[0] > MOST_FRAME_BYTES) {
+    double most = (double)kbps * MOST_FRAME_BYTES / (double)frame_bytes[0];
+    die("publisher: --kbps %d has key frames of %zu bytes, more than a message may have: %.0f is about the most", kbps,
+        frame_bytes[0], most);
+  }
+}
+
+/* Bytes that do not compress, none of them 0. */
+static void put_noise(uint8_t *to, size_t len) {
+  while (len > 0) {
+    size_t n = len < sizeof noise / 2 ? len : sizeof noise / 2;
+    memcpy(to, noise + next_random() % (sizeof noise / 2), n);
+    to += n;
+    len -= n;
+  }
 }
 
 static void push_out(struct stream *s) {
@@ -84,7 +101,7 @@ static void push_out(struct stream *s) {
 }
 
 static void send_media(struct stream *s, bool video) {
-  static uint8_t body[1 << 20];
+  static uint8_t body[MOST_FRAME_BYTES + 1024];
   int64_t n = s->frames[video]++;
   size_t len;
   if (video) {
@@ -100,14 +117,14 @@ static void send_media(struct stream *s, bool video) {
     body[VIDEO_MARK_OFFSET + MARK_BYTES] = 0x80;
     len = VIDEO_MARK_OFFSET + MARK_BYTES + 1;
     put32(body + len, (uint32_t)slice);
-    memcpy(body + len + 4, noise + next_random() % (sizeof noise / 2), slice);
+    put_noise(body + len + 4, slice);
     body[len + 4] = key ? 0x65 : 0x41;
     len += 4 + slice;
   } else {
     body[0] = 0xaf;
     body[1] = 1;
     len = 2 + AUDIO_FRAME_BYTES;
-    memcpy(body + 2, noise + next_random() % (sizeof noise / 2), AUDIO_FRAME_BYTES);
+    put_noise(body + 2, AUDIO_FRAME_BYTES);
   }
   int64_t at = now_ns();
   int64_t late = at - s->start_ns - media_ms(video, n) * 1000000;
