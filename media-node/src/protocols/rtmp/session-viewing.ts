@@ -97,10 +97,10 @@ export class SessionViewing {
 
   /** Takes a place in the stream, in the form that the client wants. */
   #join({ stream }: Viewing, options: PlayOptions): Playback {
-    const { id, ip, connection, close } = this.#options;
+    const { id, ip, connection } = this.#options;
     this.#servedWish = this.#wish;
     const about = { id, ip, isRelay: this.#isRelay, options, encoder: encoderOf(this.#wish) };
-    return stream.play(new RtmpPlayer(connection, about, close));
+    return stream.play(new RtmpPlayer(connection, about, (reason) => this.#options.close(reason)));
   }
 
   /** Changes the form at the next key frame, as what was sent is not sent again; false where it is the right one. */
