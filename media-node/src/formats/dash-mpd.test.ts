@@ -160,6 +160,18 @@ test('sound that is missing for a segment makes a hole, not another numbering', 
   );
 });
 
+test('segments are told to begin with a key frame only where all do', () => {
+  const snapshot = snapshotOf({ renditions: BOTH, durationsMs: [2_000, 2_000] });
+  const [first, second] = snapshot.segments;
+  const video = { ...second!.media.video!, isIndependent: false };
+  const cut: PackagedSegment = { ...second!, media: { ...second!.media, video } };
+  const sets = render({ ...snapshot, isIndependent: false, segments: [first!, cut] }).match(/<AdaptationSet [^>]*>/g);
+  assert.deepEqual(
+    sets?.map((set) => set.includes('startWithSAP="1"')),
+    [false, true],
+  );
+});
+
 test('the time of day that is told is never far from the last segment, for encoders’ clocks go wrong', () => {
   const snapshot = snapshotOf({ renditions: BOTH, durationsMs: [2_000, 2_000, 2_000] });
   const told = (laterMs: number): number => {

@@ -144,8 +144,10 @@ function adaptationSet(
   if (width > 0 && height > 0) attributes.push(`width="${width}" height="${height}"`);
   if (frameRate > 0) attributes.push(`frameRate="${frameRateText(frameRate)}"`);
   if (sampleRate > 0) attributes.push(`audioSamplingRate="${sampleRate}"`);
+  // §5.3.7.2: of every segment, and one that was cut in the middle of a GOP has none.
+  const sap = segments.every((segment) => segment.media[kind]!.isIndependent) ? ' startWithSAP="1"' : '';
   const lines = [
-    `<AdaptationSet id="${KINDS.indexOf(kind)}" contentType="${kind}" mimeType="${kind}/mp4" segmentAlignment="true" startWithSAP="1">`,
+    `<AdaptationSet id="${KINDS.indexOf(kind)}" contentType="${kind}" mimeType="${kind}/mp4" segmentAlignment="true"${sap}>`,
     `<Representation ${attributes.join(' ')}>`,
     ...(channels > 0 ? [`<AudioChannelConfiguration schemeIdUri="${CHANNELS_SCHEME}" value="${channels}"/>`] : []),
     ...segmentInformation(kind, segments, originMs, request),
