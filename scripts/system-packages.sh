@@ -9,10 +9,10 @@ set -eu
 
 packages_of() {
   case $1 in
-    # The encoders, the players, the Redis and the maker of certificates of the tests.
+    # The encoders, the players, the Redis, the cache and the maker of certificates of the tests.
     test)
       echo ffmpeg redis-server openssl rtmpdump gstreamer1.0-tools gstreamer1.0-plugins-good \
-        gstreamer1.0-plugins-bad vlc-bin vlc-plugin-base chromium
+        gstreamer1.0-plugins-bad vlc-bin vlc-plugin-base chromium nginx
       ;;
     # The Kubernetes of the end-to-end test: container runtime, pod network, kube-proxy's tools, image builds.
     # Its players: Chromium, and Python for a reader of playlists.
