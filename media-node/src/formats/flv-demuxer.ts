@@ -1,4 +1,5 @@
 import { EMPTY } from '../lib/bytes.ts';
+import { FormatError } from '../lib/format-error.ts';
 import { type AudioInfo, parseAc3Header, parseMpegAudioHeader } from '../media/codecs/audio-headers.ts';
 import { makeAudioTrack, makeVideoTrack } from '../media/codecs/make-track.ts';
 import type { MediaSink } from '../media/media-sink.ts';
@@ -10,6 +11,12 @@ import type { IgnoredCounts, IgnoredKind } from './flv-tag-body.ts';
 import { TagBody, noIgnored, parseAudioBody, parseVideoBody } from './flv-tag-body.ts';
 import { amf0Part } from './rtmp-command.ts';
 import { RTMP_DATA_AMF3 } from './rtmp-message.ts';
+
+/** Larger data messages are not carried on: every viewer would get them, and metadata with its header. */
+const MAX_DATA_BYTES = 256 * 1024;
+
+/** Data messages that are between an encoder and its server, or between a server and Flash, and tell players nothing. */
+const NOT_FOR_PLAYERS = /^(@|\||onStatus$)/;
 
 /** Codecs whose frames need no configuration: the track comes with the first frame. */
 const BARE_CODECS = new Set(['mp3', 'pcma', 'pcmu', 'speex', 'ac3', 'eac3', 'opus']);
@@ -147,14 +154,30 @@ export class FlvDemuxer {
   }
 
   #pushData(amf0: Buffer): void {
+    if (amf0.length > MAX_DATA_BYTES) {
+      this.#ignore('data message of over 256 KiB', 'data');
+      return;
+    }
     const decoder = new Amf0Decoder(amf0);
     if (decoder.bytesLeft === 0) return;
+    let start = 0;
     let name = decoder.value();
-    // An encoder's request to keep what follows for players that come later, as we do with all metadata.
-    if (name === '@setDataFrame' && decoder.bytesLeft > 0) name = decoder.value();
-    const value = name === 'onMetaData' && decoder.bytesLeft > 0 ? decoder.value() : undefined;
-    if (isAmfObject(value)) this.#sink.onMetadata(value);
-    else this.#ignore('data message other than onMetaData', 'data');
+    if (name === '@setDataFrame' && decoder.bytesLeft > 0) {
+      // An encoder's request to keep what follows for players that come later, as we do with all metadata.
+      start = amf0.length - decoder.bytesLeft;
+      name = decoder.value();
+    }
+    if (name === 'onMetaData') {
+      const value = decoder.bytesLeft > 0 ? decoder.value() : undefined;
+      if (isAmfObject(value)) this.#sink.onMetadata(value);
+      else this.#ignore('onMetaData without metadata', 'data');
+    } else if (typeof name !== 'string' || NOT_FOR_PLAYERS.test(name) || this.#sink.onData === undefined) {
+      this.#ignore('data message that is not for players', 'data');
+    } else if (isReadable(decoder)) {
+      this.#sink.onData(start === 0 ? amf0 : amf0.subarray(start));
+    } else {
+      this.#ignore('data message that is no AMF', 'data');
+    }
   }
 
   #ignore(reason: string, kind: IgnoredKind, count = 1): void {
@@ -162,6 +185,17 @@ export class FlvDemuxer {
     if (this.#ignored.has(reason)) return;
     this.#ignored.add(reason);
     this.#sink.onIgnored(reason);
+  }
+}
+
+/** Whether the rest is AMF: players may not bear what is not. */
+function isReadable(decoder: Amf0Decoder): boolean {
+  try {
+    while (decoder.bytesLeft > 0) decoder.value();
+    return true;
+  } catch (error) {
+    if (error instanceof FormatError) return false;
+    throw error;
   }
 }
 

@@ -119,6 +119,11 @@ export function flvMetadata(metadata: Metadata, timestampMs: number): FlvPayload
   return { type: FLV_TAG_SCRIPT, timestampMs, head: encodeMetadata(metadata), body: EMPTY };
 }
 
+/** A data message as it came: AMF0, name first. */
+export function flvData(amf0: Buffer, timestampMs: number): FlvPayload {
+  return { type: FLV_TAG_SCRIPT, timestampMs, head: amf0, body: EMPTY };
+}
+
 function encodeMetadata(metadata: Metadata): Buffer {
   const whole = Object.assign(Object.create(null) as Record<string, unknown>, metadata);
   try {

@@ -39,7 +39,7 @@ export type IgnoredKind =
   | 'track' // a track of E-RTMP's multitrack beside the one with id 0
   | 'empty-config' // a sequence header with nothing in it
   | 'no-config' // a frame before its track's configuration
-  | 'data'; // a data message other than onMetaData
+  | 'data'; // a data message that players do not get: too large, or meant for the server
 
 /** Counts of what was not carried on; grow only. */
 export type IgnoredCounts = Record<IgnoredKind, number>;

@@ -9,6 +9,8 @@ export interface MediaSink {
   onTrack(track: Track): void;
   onFrame(frame: Frame): void;
   onMetadata(metadata: Metadata): void;
+  /** A data message beside the media, such as onTextData or onCuePoint: its AMF0, name first. Left out: not carried on. */
+  onData?(amf0: Buffer): void;
   /** Something lawful that is not carried on, such as a codec no player knows; at most once for each reason. */
   onIgnored(reason: string): void;
 }

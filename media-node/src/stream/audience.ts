@@ -78,6 +78,10 @@ export class Audience {
     for (const output of this.#outputs) output.metadata(metadata);
   }
 
+  data(amf0: Buffer, dtsMs: number): void {
+    for (const output of this.#outputs) output.data(amf0, dtsMs);
+  }
+
   dropGop(): void {
     for (const output of this.#outputs) output.dropGop();
   }

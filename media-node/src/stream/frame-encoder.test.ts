@@ -22,6 +22,46 @@ class CountingEncoder extends TextEncoder {
   }
 }
 
+test('metadata and data beside the media do not grow what players begin with past a bound', () => {
+  const flush = new ManualFlush();
+  const registry = new StreamRegistry({ flushPolicy: flush, now: () => flush.nowMs });
+  class DataEncoder extends TextEncoder {
+    data(amf0: Buffer, dtsMs: number): Buffer {
+      return Buffer.concat([Buffer.from(`[data @${dtsMs}] `), amf0]);
+    }
+  }
+  const stream = registry.open({ vhost: 'v', app: 'live', stream: 's' });
+  const encoder = new DataEncoder();
+  const watch = (): FakePlayer => {
+    const player = new FakePlayer({ encoder });
+    stream.play(player);
+    flush.run();
+    return player;
+  };
+  const first = watch();
+  const ingest = stream.attach(new FakePublisher());
+  ingest.metadata({ videocodecid: 7 });
+  ingest.track(VIDEO);
+  ingest.data(Buffer.from('too early '));
+  ingest.frame(video(0, true));
+  ingest.data(Buffer.from('a '));
+  ingest.frame(video(40));
+  flush.run();
+  assert.match(first.text, /K0 \[data @0\] a p40 $/);
+  assert.match(watch().text, /K0 \[data @0\] a p40 $/);
+  const large = Buffer.alloc(256 * 1024, 'x');
+  for (let count = 0; count < 20; count++) ingest.data(large);
+  ingest.frame(video(80));
+  flush.run();
+  assert.match(first.text, /p80 $/);
+  const late = watch();
+  assert.equal(late.text, '');
+  ingest.frame(video(120, true));
+  flush.run();
+  assert.match(late.text, /^\[header .*K120 $/);
+  registry.close('the test is over');
+});
+
 test('an encoder whose frames change a state is made for each output, and sees its stream’s tracks', () => {
   const flush = new ManualFlush();
   const registry = new StreamRegistry({ flushPolicy: flush, now: () => flush.nowMs });

@@ -29,6 +29,8 @@ export interface FrameEncoder {
   config(track: Track, dtsMs: number): Buffer;
   /** New metadata in mid-stream. May be empty. */
   metadata(metadata: Metadata): Buffer;
+  /** A data message beside the media (AMF0, name first), at the time of its neighbours. Left out: the format has none. */
+  data?(amf0: Buffer, dtsMs: number): Buffer;
   /** One frame, as whole messages of the format. */
   encode(frame: Frame): Buffer;
 }

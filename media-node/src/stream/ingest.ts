@@ -16,6 +16,7 @@ export interface IngestTarget {
   /** The tracks are known; frames follow. Called again when one is added or changed. */
   tracks(tracks: readonly Track[]): void;
   metadata(metadata: Metadata): void;
+  data(amf0: Buffer): void;
   frame(frame: Frame): void;
   /** A frame that no player could use. */
   dropped(): void;
@@ -65,6 +66,11 @@ export class StreamIngest implements Ingest {
     if (!this.#isOpen) return;
     this.#metadata = metadata;
     if (this.#held === undefined) this.#target.metadata(metadata);
+  }
+
+  data(amf0: Buffer): void {
+    // Before the first frame it would have no time.
+    if (this.#isOpen && this.#held === undefined) this.#target.data(amf0);
   }
 
   frame(frame: Frame): void {

@@ -20,6 +20,9 @@ export interface OutputSource {
 /** Finer marks than this tell nothing: a queue is bounded in seconds. */
 const MARK_SPACING_MS = 50;
 
+/** Metadata and the like that players who join may get between key frames; past it they wait for the next one. */
+const MAX_BESIDE_BYTES = 4 * 1024 * 1024;
+
 /**
  * One format (and variant) of a stream, there only while it has players. Each frame is encoded once; the bytes of a
  * flush are one Buffer that the sockets of all players in step get.
@@ -43,6 +46,8 @@ export class Output implements GroupSource {
   /** Other nodes: they get everything at once, for windows of several nodes would add up. */
   readonly #relays: PlayerGroup;
   #players = 0;
+  /** Of metadata and the like since the last key frame. */
+  #besideBytes = 0;
   #header: { readonly dtsMs: number; readonly bytes: Buffer } | undefined;
 
   /** `gop`: what the stream's cache holds already; `shiftMs`: from its times to the stream's own clock. */
@@ -115,12 +120,16 @@ export class Output implements GroupSource {
   /** Puts a new configuration or metadata before the frames that follow. */
   config(track: Track, dtsMs: number): void {
     this.#header = undefined;
-    this.#log.append(this.encoder.config(track, dtsMs));
+    this.#appendBeside(this.encoder.config(track, dtsMs));
   }
 
   metadata(metadata: Metadata): void {
     this.#header = undefined;
-    this.#log.append(this.encoder.metadata(metadata));
+    this.#appendBeside(this.encoder.metadata(metadata));
+  }
+
+  data(amf0: Buffer, dtsMs: number): void {
+    if (this.encoder.data !== undefined) this.#appendBeside(this.encoder.data(amf0, dtsMs));
   }
 
   /** Nobody can join before the next key frame. */
@@ -166,10 +175,18 @@ export class Output implements GroupSource {
     this.#log.forget(before);
   }
 
+  /** What is no frame is not counted by the GopCache, whose bounds must hold all the same. */
+  #appendBeside(bytes: Buffer): void {
+    this.#besideBytes += bytes.length;
+    if (this.#besideBytes > MAX_BESIDE_BYTES) this.#log.dropGop();
+    this.#log.append(bytes);
+  }
+
   #add(frame: Frame, timeMs: number, change: GopChange): void {
     const bytes = this.encoder.encode(frame);
     if (change === 'begun') {
       this.#log.beginGop();
+      this.#besideBytes = 0;
       this.gopStartMs = timeMs;
       this.#gopDtsMs = frame.dtsMs;
     } else if (change === 'empty') {

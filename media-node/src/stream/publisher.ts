@@ -49,6 +49,8 @@ export interface Ingest {
   track(track: Track): void;
   /** Replaces the stream's metadata. */
   metadata(metadata: Metadata): void;
+  /** Hands in a data message beside the media (AMF0, name first) for who plays now; read before it returns. */
+  data(amf0: Buffer): void;
   /** Hands in one frame, in decoding order of its track. Synchronous; its bytes are read-only from here on. */
   frame(frame: Frame): void;
   /** Gives the place up; idempotent. Viewers stay and wait for the next publisher. */

@@ -333,6 +333,12 @@ export class Stream {
       this.#audience.metadata(metadata);
       this.#requestFlush(false);
     },
+    data: (amf0) => {
+      const dtsMs = this.#lastDtsMs;
+      if (dtsMs === undefined) return;
+      this.#audience.data(amf0, dtsMs);
+      this.#requestFlush(false);
+    },
     frame: (frame) => {
       if (this.#interleaver !== undefined && this.#tracks.length > 1) this.#interleaver.push(frame);
       else this.#frame(frame);

@@ -11,12 +11,14 @@ import type { EncoderSource, FrameEncoder } from '../../stream/frame-encoder.ts'
 export class ChunkedEncoder implements FrameEncoder {
   readonly id: string;
   readonly forOutput?: (source: EncoderSource) => FrameEncoder;
+  readonly data?: NonNullable<FrameEncoder['data']>;
   readonly #inner: FrameEncoder;
 
   constructor(inner: FrameEncoder) {
     this.#inner = inner;
     this.id = `${inner.id}/chunked`;
     if (inner.forOutput !== undefined) this.forOutput = (source) => new ChunkedEncoder(inner.forOutput!(source));
+    if (inner.data !== undefined) this.data = (amf0, dtsMs) => chunkOrNothing(inner.data!(amf0, dtsMs));
   }
 
   header(tracks: readonly Track[], metadata: Metadata | undefined, dtsMs: number): Buffer {

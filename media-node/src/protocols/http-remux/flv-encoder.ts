@@ -1,5 +1,5 @@
 import { encodeFlvHeader } from '../../formats/flv-file.ts';
-import { encodeFlvMedia, flvFrame, flvMetadata, flvSequenceHeader } from '../../formats/flv-muxer.ts';
+import { encodeFlvMedia, flvData, flvFrame, flvMetadata, flvSequenceHeader } from '../../formats/flv-muxer.ts';
 import { EMPTY } from '../../lib/bytes.ts';
 import type { Frame, Metadata } from '../../media/frame.ts';
 import type { Track } from '../../media/track.ts';
@@ -26,6 +26,10 @@ export const FLV_ENCODER: FrameEncoder = {
   /** At time 0 wherever it comes: ffmpeg takes metadata of any other time for a subtitle track. */
   metadata(metadata: Metadata): Buffer {
     return encodeFlvMedia(flvMetadata(metadata, 0));
+  },
+
+  data(amf0: Buffer, dtsMs: number): Buffer {
+    return encodeFlvMedia(flvData(amf0, dtsMs));
   },
 
   encode(frame: Frame): Buffer {

@@ -141,7 +141,7 @@ describe('media', () => {
     encoder.send(RTMP_AUDIO, AAC_HEADER.subarray(0, 2)); // empty
     encoder.send(RTMP_VIDEO, hex('22 aa')); // Sorenson H.263
     encoder.send(RTMP_VIDEO, hex('96 03 61766331 01 aabb')); // track 1 alone
-    encoder.send(RTMP_DATA, encodeAmf0('onCuePoint', {}));
+    encoder.send(RTMP_DATA, encodeAmf0('|RtmpSampleAccess', true, true));
     encoder.sendMedia();
     const key = { vhost: '__defaultVhost__', app: 'live', stream: 'ignored' };
     await until('the frame', () => own.gate.registry.get(key)?.stats().framesIn === 1);

@@ -1,4 +1,4 @@
-import { encodeRtmpMedia, flvFrame, flvMetadata, flvSequenceHeader } from '../../formats/flv-muxer.ts';
+import { encodeRtmpMedia, flvData, flvFrame, flvMetadata, flvSequenceHeader } from '../../formats/flv-muxer.ts';
 import type { FlvPayload } from '../../formats/flv-muxer.ts';
 import { RTMP_OUT_CHUNK_SIZE } from '../../formats/rtmp-chunk-writer.ts';
 import { EMPTY } from '../../lib/bytes.ts';
@@ -37,6 +37,10 @@ export class RtmpEncoder implements FrameEncoder {
   /** At time 0 wherever it comes: ffmpeg takes metadata of any other time for a subtitle track. */
   metadata(metadata: Metadata): Buffer {
     return this.#encode(flvMetadata(metadata, 0));
+  }
+
+  data(amf0: Buffer, dtsMs: number): Buffer {
+    return this.#encode(flvData(amf0, dtsMs));
   }
 
   encode(frame: Frame): Buffer {

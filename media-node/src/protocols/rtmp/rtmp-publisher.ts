@@ -60,6 +60,7 @@ export class RtmpPublisher implements Publisher {
           ingest.frame(frame);
         },
         onMetadata: (metadata) => ingest.metadata(metadata),
+        onData: (amf0) => ingest.data(amf0),
         onIgnored: (reason) => options.onIgnored(reason),
       },
       new StreamClock(),

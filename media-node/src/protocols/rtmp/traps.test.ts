@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { encodeAmf0 } from '../../formats/amf0.ts';
+import { get } from 'node:http';
+import { decodeAmf0, encodeAmf0 } from '../../formats/amf0.ts';
+import { FlvReader } from '../../formats/flv-file.ts';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
 import { encodeCommand } from '../../formats/rtmp-command.ts';
 import { encodeU32Payload, encodeUserControl, USER_PING_REQUEST } from '../../formats/rtmp-control.ts';
@@ -13,6 +15,7 @@ import {
   RTMP_AUDIO,
   RTMP_COMMAND_AMF3,
   RTMP_DATA,
+  RTMP_DATA_AMF3,
   RTMP_SET_CHUNK_SIZE,
   RTMP_USER_CONTROL,
   RTMP_VIDEO,
@@ -39,6 +42,7 @@ import { until } from '../testing/until.ts';
  * | audio-only, video-only, late tracks | "tracks" |
  * | releaseStream and FCPublish in any order or absent | "the order of commands"; session.test.ts |
  * | encoders that never set an ack window; those that do | "acknowledgements"; session.test.ts |
+ * | other data messages (captions, cue points) | "other data messages" |
  * | E-RTMP FourCC, codec id 12 | enhanced.test.ts |
  * | published or played before any media came | session.test.ts; "tracks" |
  * | complex and simple handshakes | "handshakes"; node-media-server.test.ts |
@@ -66,6 +70,8 @@ async function pair(): Promise<{ encoder: RtmpPeer; viewer: RtmpPeer; stream: st
   return { encoder, viewer, stream };
 }
 
+/** Of a data message. */
+const nameOf = (amf0: Buffer): string => decodeAmf0(amf0)[0] as string;
 /** What a viewer has got: `v` or `a`, `*` for a sequence header, and the time. */
 const seen = (viewer: RtmpPeer): string[] =>
   viewer
@@ -227,6 +233,46 @@ describe('media', () => {
     }
     assert.equal(data().length, 2);
     assert.ok(data().every((text) => text.startsWith('\x02\x00\x0aonMetaData\x08')));
+  });
+
+  test('other data messages reach who plays, over RTMP and HTTP-FLV, at the time of their neighbours', async () => {
+    const { encoder, viewer, stream } = await pair();
+    const tags: string[] = [];
+    const reader = new FlvReader({
+      onHeader: () => undefined,
+      onTag: (type, timestampMs, payload) => {
+        if (type === RTMP_DATA) tags.push(`${timestampMs} ${nameOf(payload)}`);
+      },
+    });
+    const request = get(`http://127.0.0.1:${node.httpPort}/live/${stream}.flv`, (response) => {
+      response.on('data', (bytes: Buffer) => reader.push(bytes));
+    });
+    const key = { vhost: '__defaultVhost__', app: 'live', stream };
+    await until('both viewers', () => node.gate.registry.get(key)?.playbacks().length === 2);
+    encoder.send(RTMP_DATA, encodeAmf0('onTextData', { text: 'before there is a frame' }), 1_000);
+    encoder.sendMedia(1_000);
+    const cue = encodeAmf0('onCuePoint', { name: 'ad', time: 1.5 });
+    encoder.send(RTMP_DATA, cue, 1_010);
+    encoder.send(RTMP_VIDEO, AVC_FRAME, 1_040);
+    encoder.send(RTMP_DATA, encodeAmf0('@setDataFrame', 'onTextData', { text: 'hello' }), 1_050);
+    encoder.send(RTMP_DATA_AMF3, Buffer.concat([Buffer.of(0), encodeAmf0('onFI', { tc: '10:00:00:00' })]), 1_050);
+    // For servers, broken, too large.
+    encoder.send(RTMP_DATA, encodeAmf0('@clearDataFrame', 'onMetaData'), 1_050);
+    encoder.send(RTMP_DATA, encodeAmf0('|RtmpSampleAccess', true, true), 1_050);
+    encoder.send(RTMP_DATA, Buffer.concat([encodeAmf0('onTextData'), Buffer.of(0x7f)]), 1_050);
+    encoder.send(RTMP_DATA, encodeAmf0('onTextData', 'x'.repeat(300_000)), 1_050);
+    encoder.send(RTMP_VIDEO, AVC_FRAME, 1_080);
+    await until('the last frame', () => viewer.media().at(-1)?.timestampMs === 1_080);
+    const data = viewer.messages.filter(({ type }) => type === RTMP_DATA);
+    assert.deepEqual(data[0]?.payload, cue);
+    const wanted = ['1000 onCuePoint', '1040 onTextData', '1040 onFI'];
+    assert.deepEqual(
+      data.map(({ timestampMs, payload }) => `${timestampMs} ${nameOf(payload)}`),
+      wanted,
+    );
+    await until('the tags', () => tags.length === wanted.length);
+    assert.deepEqual(tags, wanted);
+    request.destroy();
   });
 
   test('a negative composition offset comes out as it came in', async () => {
