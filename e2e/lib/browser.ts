@@ -32,8 +32,10 @@ export interface PlayerFigures {
   readonly warnings: readonly string[];
   /** Of each picture with a clock: from the encoder's input to the screen. */
   readonly latenciesMs: readonly number[];
-  /** Pictures that were older than the one before. */
-  readonly clockStepsBack: number;
+  /** How far the buffer went beyond each such picture. */
+  readonly bufferedMs: readonly number[];
+  /** By how much pictures were older than the one before, each time. */
+  readonly clockStepsBackMs: readonly number[];
   /** Longest time in which the position did not move, once it had played. */
   readonly longestStallMs: number;
   readonly hasPlayed: boolean;
@@ -88,7 +90,7 @@ export class BrowserPlayer {
         { withinMs, everyMs: 200 },
       );
     } catch (error) {
-      const { latenciesMs: _, ...told } = last ?? { latenciesMs: [] };
+      const { latenciesMs: _, bufferedMs: __, ...told } = last ?? { latenciesMs: [], bufferedMs: [] };
       throw new Error(`${(error as Error).message}: ${JSON.stringify(told)}`, { cause: error });
     }
   }

@@ -12,6 +12,8 @@ export interface EncoderOptions {
   readonly audio?: boolean;
   /** `clock`: a picture that tells when it was made, for latencies; see clock-picture.ts. */
   readonly picture?: 'test' | 'clock';
+  /** It makes key frames for so many seconds alone; by default a second apart for ever. */
+  readonly keyFramesForS?: number;
   /** Where it publishes from the second connection on; the same by default. */
   readonly laterUrl?: string;
 }
@@ -38,7 +40,7 @@ export class Encoder {
   }
 
   #start(): void {
-    const { audio = true, picture = 'test', laterUrl = this.url } = this.#options;
+    const { audio = true, picture = 'test', laterUrl = this.url, keyFramesForS } = this.#options;
     this.starts += 1;
     const child = spawn(
       'ffmpeg',
@@ -46,7 +48,10 @@ export class Encoder {
         ...['-hide_banner', '-loglevel', 'error', ...(picture === 'clock' ? [] : ['-nostdin'])],
         ...(picture === 'clock' ? CLOCK : TEST_PICTURE),
         ...(audio ? ['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=44100'] : []),
-        ...['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-g', '25', '-pix_fmt', 'yuv420p'],
+        ...['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p'],
+        ...(keyFramesForS === undefined
+          ? ['-g', '25']
+          : ['-g', '100000', '-force_key_frames', `expr:lt(t,${keyFramesForS})*gte(t,n_forced)`]),
         ...(audio ? ['-c:a', 'aac', '-b:a', '64k'] : []),
         // Nothing more comes of a process that is gone, but the tone would go on, as fast as it can.
         ...(picture === 'clock' ? ['-shortest'] : []),

@@ -35,8 +35,9 @@ function assertContent(program: string, url: string, { code, stderr }: CommandRe
 }
 
 /**
- * Of live DASH, ffmpeg's own too: when a manifest lists a segment more than the first one that was read, it takes a place in
- * the list for a number, and begins again with the first segment listed. So a read is right when none comes in it.
+ * Of live DASH, ffmpeg's own too: when a manifest lists a segment more than the one before, it takes a place in the list for a
+ * number, and goes on with the first segment listed. In real time that is the next one; as fast as here it is an old one, so a
+ * read is right in which no segment comes.
  */
 const BEGAN_AGAIN = /DTS \d+ < \d+ out of order|Non-monotonous DTS in output stream/;
 const MOST_READS = 20;

@@ -80,7 +80,8 @@ window.startPlayer = (name, kind, url) => {
     fatal: [],
     warnings: [],
     latenciesMs: [],
-    clockStepsBack: 0,
+    bufferedMs: [],
+    clockStepsBackMs: [],
     lastClock: undefined,
     pictures: 0,
     lastTime: 0,
@@ -98,9 +99,11 @@ window.startPlayer = (name, kind, url) => {
     state.pictures += 1;
     const clock = readClock(canvas, video);
     if (clock !== undefined) {
+      const { buffered, currentTime } = video;
       state.latenciesMs.push((Date.now() % 2 ** 32) - clock);
-      if (state.latenciesMs.length > 5_000) state.latenciesMs.shift();
-      if (state.lastClock !== undefined && clock < state.lastClock) state.clockStepsBack += 1;
+      state.bufferedMs.push((buffered.length === 0 ? 0 : buffered.end(buffered.length - 1) - currentTime) * 1_000);
+      for (const values of [state.latenciesMs, state.bufferedMs]) if (values.length > 5_000) values.shift();
+      if (clock < state.lastClock) state.clockStepsBackMs.push(state.lastClock - clock);
       state.lastClock = clock;
     }
     video.requestVideoFrameCallback(onPicture);
@@ -122,6 +125,7 @@ window.startPlayer = (name, kind, url) => {
 window.resetPlayer = (name) => {
   const state = players.get(name);
   state.latenciesMs = [];
+  state.bufferedMs = [];
   state.longestStallMs = 0;
 };
 
@@ -143,7 +147,8 @@ window.figuresOf = (name) => {
     fatal: state.fatal,
     warnings: state.warnings,
     latenciesMs: state.latenciesMs,
-    clockStepsBack: state.clockStepsBack,
+    bufferedMs: state.bufferedMs,
+    clockStepsBackMs: state.clockStepsBackMs,
     // A stall that lasts counts as well.
     longestStallMs: isPlaying ? Math.max(state.longestStallMs, performance.now() - state.lastMove) : 0,
     hasPlayed: isPlaying,
