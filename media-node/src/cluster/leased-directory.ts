@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { setTimeout as delay } from 'node:timers/promises';
 import { decodeStreamField, encodeStreamField } from '#contract/directory-keys.ts';
-import type { DirectoryChange, NodeLease } from '#contract/directory-keys.ts';
+import type { DirectoryChange } from '#contract/directory-keys.ts';
 import type { Role } from '#contract/names.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { DirectoryError } from './directory.ts';
@@ -15,39 +15,18 @@ import type {
   Fenced,
   Lookup,
   NodeEntry,
-  NodeInfo,
 } from './directory.ts';
 import type { DirectoryStore, StoreClaim } from './directory-store.ts';
+import { Epochs } from './epochs.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { KnownNodes, leaseOf } from './known-nodes.ts';
+import { LEASE_DEFAULTS } from './lease-options.ts';
+import type { LeasedDirectoryOptions } from './lease-options.ts';
 import { OwnRecords, ownerOf } from './own-records.ts';
 import { StaleSweep } from './stale-sweep.ts';
 
-export interface LeasedDirectoryOptions {
-  readonly node: NodeInfo;
-  readonly logger: Logger;
-  /** Sessions served now, told with each heartbeat. */
-  readonly load?: () => number;
-  /** Between heartbeats. Default 1.5 s. */
-  readonly renewMs?: number;
-  /** Life of a lease. Default 5 s. */
-  readonly leaseMs?: number;
-  /**
-   * How long after it began or came back the store counts as incomplete: the others need a reconnect (≤ 1 s) and a
-   * heartbeat to write their records again. Default 3 s.
-   */
-  readonly settleMs?: number;
-  /** Between steps of the sweep for records of dead nodes. Default 10 s. */
-  readonly sweepMs?: number;
-  /** How long a node must have been without a lease before its records are swept. Default 30 s. */
-  readonly staleMs?: number;
-  /** How long `start` waits for the first heartbeat's answer. Default 2 s. */
-  readonly startWaitMs?: number;
-  readonly now?: () => number;
-}
-
 /** A store call is given up by then; a claim that runs later is void. */
 const CLAIM_VALID_MS = 1_000;
-/** A broken epoch must not become the floor of every later one: further ahead than ten years is none. */
-const MAX_EPOCH_AHEAD_MS = 10 * 365 * 86_400_000;
 
 /** A node's side of the directory on any store: lease, healing, fencing. */
 export class LeasedDirectory implements Directory {
@@ -68,13 +47,9 @@ export class LeasedDirectory implements Directory {
   #unsettledUntilMs = 0;
   #beatNumber = 0;
   #lastBeatAnswered = -1;
-  /** Store's clock minus ours. */
-  #clockOffsetMs = 0;
-  #maxEpochSeen = 0;
-  #known: readonly NodeLease[] = [];
-  #timer: NodeJS.Timeout | undefined;
-  #beating = false;
-  #beatAgain = false;
+  readonly #epochs: Epochs;
+  readonly #known = new KnownNodes();
+  readonly #heartbeat: Heartbeat;
   #firstBeat: (() => void) | undefined;
   #started = false;
   #closed = false;
@@ -84,17 +59,15 @@ export class LeasedDirectory implements Directory {
     this.nodeId = options.node.nodeId;
     this.#store = store;
     this.#load = options.load ?? (() => 0);
-    this.#options = {
-      renewMs: 1_500,
-      leaseMs: 5_000,
-      settleMs: 3_000,
-      sweepMs: 10_000,
-      staleMs: 30_000,
-      startWaitMs: 2_000,
-      now: Date.now,
-      ...options,
-    };
+    this.#options = { ...LEASE_DEFAULTS, ...options };
     this.#log = options.logger.child({ component: 'directory', nodeId: this.nodeId });
+    this.#epochs = new Epochs(this.#options.now);
+    this.#heartbeat = new Heartbeat({
+      everyMs: this.#options.renewMs,
+      beat: () => this.#beat(),
+      onFailed: (error) => this.#wentDown(messageOf(error)),
+      isUp: () => this.#state === 'up',
+    });
     this.#records = new OwnRecords({
       node: this.#options.node,
       store,
@@ -102,7 +75,7 @@ export class LeasedDirectory implements Directory {
       now: this.#options.now,
       logger: this.#log,
       claimOver: (field, expected) => this.#storeClaim(field, { expected, askedOrigins: true }),
-      onEpoch: (epoch) => this.#sawEpoch(epoch),
+      onEpoch: (epoch) => this.#epochs.saw(epoch),
       onFenced: (fenced) => {
         this.counts.fences += 1;
         for (const listener of this.#fencedListeners) listener(fenced);
@@ -134,16 +107,16 @@ export class LeasedDirectory implements Directory {
       this.#firstBeat = resolve;
     });
     this.#store.start({
-      onConnected: () => void this.#beatNow(),
+      onConnected: () => void this.#heartbeat.now(),
       onDisconnected: () => this.#wentDown('the connection closed'),
       onChange: (change) => this.#changed(change),
       onGap: () => {
         this.#mustHeal ||= this.#everUp;
-        void this.#beatNow();
+        void this.#heartbeat.now();
       },
       onMalformed: (where) => this.#malformed(where),
     });
-    this.#schedule(this.#options.renewMs);
+    this.#heartbeat.start();
     // A node without its directory still serves; it only must not wait for it for ever.
     await Promise.race([first, delay(this.#options.startWaitMs, undefined, { ref: false })]);
     if (this.#state === 'down' && !this.#closed) {
@@ -154,8 +127,7 @@ export class LeasedDirectory implements Directory {
   async claim(key: StreamKey, options: ClaimOptions = {}): Promise<ClaimResult> {
     const field = this.#field(key);
     this.#assertUsable();
-    const isSettled = this.#options.now() >= this.#unsettledUntilMs;
-    if (!isSettled && options.askedOrigins !== true) {
+    if (!this.#isWhole && options.askedOrigins !== true) {
       // The record may be that of a dead node while the stream’s holder has not written its own yet.
       if (options.expected !== undefined) return { kind: 'unsettled' };
       // Records may be missing, yet one that is there is worth more than asking around.
@@ -170,22 +142,22 @@ export class LeasedDirectory implements Directory {
   }
 
   #storeClaim(field: string, options: ClaimOptions): StoreClaim {
-    const { node, now, settleMs } = this.#options;
+    const { node, settleMs } = this.#options;
     const { nodeId, host, rtmpPort, adminPort } = node;
     return {
       field,
       claimant: { version: 1, nodeId, host, rtmpPort, adminPort },
       ...(options.expected === undefined ? {} : { expected: options.expected }),
-      floorEpoch: this.#maxEpochSeen,
+      floorEpoch: this.#epochs.highest,
       ...(options.askedOrigins === true ? {} : { settledAgeMs: settleMs }),
-      notAfterMs: now() + this.#clockOffsetMs + CLAIM_VALID_MS,
+      notAfterMs: this.#epochs.storeMs + CLAIM_VALID_MS,
     };
   }
 
   #claimed(key: StreamKey, field: string, result: Awaited<ReturnType<DirectoryStore['claim']>>): ClaimResult {
     switch (result.kind) {
       case 'ok': {
-        this.#sawEpoch(result.epoch);
+        this.#epochs.saw(result.epoch);
         // Its lease is given up, so others may take the stream at once.
         if (this.#closed) throw new DirectoryError('closed', 'the directory was closed during the claim');
         this.#records.add(field, key, result.epoch);
@@ -193,7 +165,7 @@ export class LeasedDirectory implements Directory {
         return { kind: 'ok', epoch: result.epoch };
       }
       case 'busy': {
-        this.#sawEpoch(result.record.epoch);
+        this.#epochs.saw(result.record.epoch);
         return { kind: 'busy', owner: ownerOf(result.record), alive: result.alive };
       }
       case 'unsettled': {
@@ -215,8 +187,7 @@ export class LeasedDirectory implements Directory {
       }
     }
     if (this.#closed) throw new DirectoryError('closed', 'the directory is closed');
-    const epoch = Math.max(this.#maxEpochSeen, this.#options.now() + this.#clockOffsetMs) + 1;
-    this.#sawEpoch(epoch);
+    const epoch = this.#epochs.next();
     this.#records.add(field, key, epoch);
     this.counts.claims += 1;
     // The claim above may have brought the store back as "up" while it failed: have the record written soon.
@@ -235,18 +206,18 @@ export class LeasedDirectory implements Directory {
     this.#assertUsable();
     const found = await this.#store.lookup(field);
     if (found === undefined) return undefined;
-    this.#sawEpoch(found.record.epoch);
+    this.#epochs.saw(found.record.epoch);
     return { owner: ownerOf(found.record), alive: found.alive };
   }
 
   async nodes(role: Role): Promise<readonly NodeEntry[]> {
     this.#assertUsable();
-    this.#known = await this.#store.nodes();
+    this.#known.told(await this.#store.nodes(), this.#isWhole);
     return this.knownNodes(role);
   }
 
   knownNodes(role: Role): readonly NodeEntry[] {
-    return this.#known.filter((lease) => lease.role === role).map(entryOf);
+    return this.#known.of(role);
   }
 
   onChange(listener: (change: Change) => void): () => void {
@@ -266,7 +237,7 @@ export class LeasedDirectory implements Directory {
 
   async #close(reason: string): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#heartbeat.stop();
     this.#firstBeat?.();
     const { size } = this.#records;
     if (this.#started && this.#state === 'up') await Promise.race([this.#leave(), delay(1_000)]);
@@ -286,45 +257,22 @@ export class LeasedDirectory implements Directory {
     }
   }
 
+  /** No living node's lease or records are missing in the store, as far as is known. */
+  get #isWhole(): boolean {
+    return this.#options.now() >= this.#unsettledUntilMs;
+  }
+
   /** Ends at once and tells nobody, as a killed process does: records and lease stay. For tests of such ends. */
   abandon(): void {
     this.#closed = true;
     this.#state = 'down';
-    clearTimeout(this.#timer);
+    this.#heartbeat.stop();
     this.#firstBeat?.();
     this.#store.close();
     this.#closing ??= Promise.resolve();
   }
 
   // --- heartbeat ---
-
-  #schedule(afterMs: number): void {
-    clearTimeout(this.#timer);
-    if (this.#closed) return;
-    this.#timer = setTimeout(() => void this.#beatNow(), afterMs);
-  }
-
-  /** One heartbeat at a time; asked for meanwhile, another follows. Never rejects. */
-  async #beatNow(): Promise<void> {
-    if (this.#closed) return;
-    if (this.#beating) {
-      this.#beatAgain = true;
-      return;
-    }
-    this.#beating = true;
-    clearTimeout(this.#timer);
-    try {
-      await this.#beat();
-    } catch (error) {
-      this.#wentDown(messageOf(error));
-    } finally {
-      this.#beating = false;
-      const again = this.#beatAgain && this.#state === 'up';
-      this.#beatAgain = false;
-      const { renewMs } = this.#options;
-      this.#schedule(again ? 0 : this.#state === 'up' ? renewMs : Math.min(renewMs, 500));
-    }
-  }
 
   async #beat(): Promise<void> {
     const { node, leaseMs, now } = this.#options;
@@ -333,7 +281,7 @@ export class LeasedDirectory implements Directory {
     const load = Math.max(0, this.#load());
     const reply = await this.#store.beat({ version: 1, ...leaseOf(node), load, beat }, leaseMs);
     if (this.#closed) return;
-    this.#clockOffsetMs = reply.timeMs - now();
+    this.#epochs.told(reply.timeMs);
     const isFirst = !this.#everUp;
     // No lease, or an older one than was acknowledged: it expired, or the store lost data.
     const lost = reply.previousBeat === undefined || reply.previousBeat < this.#lastBeatAnswered;
@@ -347,7 +295,8 @@ export class LeasedDirectory implements Directory {
     this.#mustHeal = false;
     try {
       await this.#records.check(healing ? 'all' : 'some');
-      this.#known = await this.#store.nodes();
+      // Others have not written their leases again yet.
+      this.#known.told(await this.#store.nodes(), !lost && !this.#wasAway && this.#isWhole);
     } catch (error) {
       this.#mustHeal = healing;
       throw error;
@@ -378,7 +327,7 @@ export class LeasedDirectory implements Directory {
     if (this.#state === 'down') return;
     this.#state = 'down';
     this.#log.warn({ error: why }, 'directory is away; running streams go on');
-    this.#schedule(Math.min(this.#options.renewMs, 500));
+    this.#heartbeat.soon();
   }
 
   // --- changes ---
@@ -390,7 +339,7 @@ export class LeasedDirectory implements Directory {
       this.#malformed('a stream name on the change channel');
       return;
     }
-    this.#sawEpoch(change.epoch);
+    this.#epochs.saw(change.epoch);
     if (change.kind === 'claimed') this.#records.claimedBy(change.field, change);
     this.#emit({ kind: change.kind, key, nodeId: change.nodeId, epoch: change.epoch });
   }
@@ -407,12 +356,6 @@ export class LeasedDirectory implements Directory {
     }
   }
 
-  #sawEpoch(epoch: number): void {
-    const { now } = this.#options;
-    if (epoch > now() + this.#clockOffsetMs + MAX_EPOCH_AHEAD_MS) return;
-    this.#maxEpochSeen = Math.max(this.#maxEpochSeen, epoch);
-  }
-
   #field(key: StreamKey): string {
     const field = encodeStreamField(key);
     if (field === undefined) {
@@ -425,15 +368,6 @@ export class LeasedDirectory implements Directory {
     if (this.#closed) throw new DirectoryError('closed', 'the directory is closed');
     if (this.#state === 'down') throw new DirectoryError('away', 'the directory is out of reach');
   }
-}
-
-function leaseOf(node: NodeInfo): Omit<NodeLease, 'version' | 'load' | 'beat'> {
-  const { nodeId, role, host, rtmpPort, httpPort, adminPort, ordinal, software } = node;
-  return { nodeId, role, host, rtmpPort, httpPort, adminPort, ordinal, software };
-}
-
-function entryOf(lease: NodeLease): NodeEntry {
-  return { ...leaseOf(lease), load: lease.load };
 }
 
 function messageOf(error: unknown): string {

@@ -11,7 +11,7 @@ import type {
   StoreListener,
 } from './directory-store.ts';
 import { LeasedDirectory } from './leased-directory.ts';
-import type { LeasedDirectoryOptions } from './leased-directory.ts';
+import type { LeasedDirectoryOptions } from './lease-options.ts';
 
 interface Data {
   readonly streams: Map<string, StreamRecord>;

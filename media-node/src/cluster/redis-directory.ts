@@ -1,5 +1,5 @@
 import { LeasedDirectory } from './leased-directory.ts';
-import type { LeasedDirectoryOptions } from './leased-directory.ts';
+import type { LeasedDirectoryOptions } from './lease-options.ts';
 import { RedisStore } from './redis-store.ts';
 import { parseRedisUrl } from './redis-url.ts';
 

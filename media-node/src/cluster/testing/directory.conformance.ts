@@ -3,7 +3,8 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { newNodeId } from '#contract/directory-keys.ts';
 import type { Change, ClaimResult, Fenced, NodeInfo } from '../directory.ts';
-import type { LeasedDirectory, LeasedDirectoryOptions } from '../leased-directory.ts';
+import type { LeasedDirectory } from '../leased-directory.ts';
+import type { LeasedDirectoryOptions } from '../lease-options.ts';
 import { until } from './until.ts';
 
 /** A store with its faults, as the suite needs it. */
@@ -232,6 +233,18 @@ export function directoryConformance(name: string, open: () => Promise<Conforman
       assert.ok(a.counts.heals > 0);
       assert.deepEqual(fences, []);
       assert.ok((await claim(b, { ...key, stream: 'new' })) > Math.max(...epochs), 'epochs never go back');
+    });
+
+    test('all data gone: the nodes known of before stay until every living one has written its lease again', async () => {
+      const [patient, a, b] = [await node({}, { settleMs: 60_000 }), await node(), await node()];
+      const knows = (of: LeasedDirectory) => of.knownNodes('origin').some(({ nodeId }) => nodeId === b.nodeId);
+      await until('they have met', () => knows(patient) && knows(a));
+      b.abandon();
+      await rig.empty();
+      await until('each has noticed', () => patient.counts.heals > 0 && a.counts.heals > 0);
+      assert.ok(knows(patient));
+      await until('one that did not write it again is dead', () => !knows(a));
+      assert.ok(knows(patient));
     });
 
     test('young data: a claim without a record has to ask the origins first', async () => {
