@@ -17,6 +17,7 @@ import { enterCluster } from './cluster-side.ts';
 import type { ClusterSide } from './cluster-side.ts';
 import { ConfigStore } from './config/config-store.ts';
 import { chain } from './http/chain.ts';
+import type { HttpRequest } from './http/http-request.ts';
 import { HttpServer } from './http/http-server.ts';
 import { ConnectionLimit } from './lib/connection-limit.ts';
 import { TlsIdentity } from './lib/tls-identity.ts';
@@ -122,6 +123,7 @@ class WiredNode implements MediaNode {
       registry: this.#streams,
       ledger: this.#shared?.ledger,
       cluster: () => this.#side?.packagings,
+      witnesses: () => this.#side?.witnesses,
       secret: relayKey,
       folder: options.hlsFolder,
       folderMostBytes: options.hlsMostBytes,
@@ -201,6 +203,7 @@ class WiredNode implements MediaNode {
       packaging: {
         own: this.#packaging.own,
         fetched: (key, file) => this.#entered().fetchedFile(key, file),
+        told: (key) => this.#side?.toldPackaging(key),
       },
       metrics: this.#metrics,
       token: options.adminToken,
@@ -381,7 +384,8 @@ class WiredNode implements MediaNode {
     for (const path of ['/api/v1/versions', '/api/v1/versions/']) {
       this.#http.route('*', path, ({ raw }, response) => api.handle(raw, response));
     }
-    const remux = new HttpRemux({ gate, log: this.#log });
+    const mayBeSegment = (request: HttpRequest) => this.#packagedHttp.isFile(request);
+    const remux = new HttpRemux({ gate, log: this.#log, mayBeSegment });
     this.#http.fallback(chain(this.#packagedHttp.handlers, (request, response) => remux.handle(request, response)));
   }
 }

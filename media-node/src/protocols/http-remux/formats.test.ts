@@ -258,6 +258,21 @@ test('who has its headers already when the first frame tells that it cannot be h
   assert.deepEqual([got.response.complete, got.bytes.length], [true, 0]);
 });
 
+test('what may be a segment of a stream that is gone is told not to be there; a stream of such a name plays', async () => {
+  const gone = await get('/live/cam-7.ts');
+  assert.equal(gone.response.statusCode, 404);
+  assert.match(await gone.text(), /no such segment/);
+  const stream = node.gate.registry.get({ vhost: '__defaultVhost__', app: 'live', stream: 'cam-7' });
+  await until('it to leave', () => stream?.isIdle !== false);
+  const peer = await publisher('cam-7');
+  const sending = setInterval(() => peer.sendMedia(), 20);
+  try {
+    assert.deepEqual(typeOf(await get('/live/cam-7.ts', {}, 'GET', patient.httpPort)), [200, 'video/mp2t']);
+  } finally {
+    clearInterval(sending);
+  }
+});
+
 test('a frame that cannot be carried is left out, and its publisher goes on', async () => {
   const peer = await publisher('broken');
   peer.sendMedia();

@@ -22,6 +22,11 @@ export interface HttpRemuxOptions {
   readonly log: Logger;
   /** How long a client waits for the stream's first frame before it gets its headers; default 5 s. */
   readonly headWaitMs?: number;
+  /**
+   * Whether a path may be that of a segment, of a stream that nobody packages any more: without a first frame in time it is one,
+   * and its player is told so instead of being left to wait. Left out: none is.
+   */
+  readonly mayBeSegment?: (request: HttpRequest) => boolean;
 }
 
 const HEAD_WAIT_MS = 5_000;
@@ -105,20 +110,22 @@ export class HttpRemux {
       throw refusal(error);
     }
     if (format.fault === undefined) body.begin();
-    else await this.#beginWhereItFits(format.fault, stream, { player, body, response });
+    else await this.#beginWhereItFits(format.fault, stream, { request, player, body, response });
   }
 
   /**
    * Begins the answer when the stream's tracks are known, at the latest after a while; rejects with HttpError 404 where the
-   * format cannot carry them.
+   * format cannot carry them, and where the while is over for what may be a segment.
    */
   async #beginWhereItFits(fault: NonNullable<RemuxFormat['fault']>, stream: Stream, viewer: Viewer): Promise<void> {
-    const { player, body, response } = viewer;
-    const waited = setTimeout(() => body.begin(), this.#options.headWaitMs ?? HEAD_WAIT_MS);
-    const tracks = await tracksAtNextFrame(stream, response);
+    const { request, player, body, response } = viewer;
+    const { headWaitMs = HEAD_WAIT_MS, mayBeSegment = () => false } = this.#options;
+    const tooLate = new AbortController();
+    const waited = setTimeout(() => (mayBeSegment(request) ? tooLate.abort() : body.begin()), headWaitMs);
+    const tracks = await tracksAtNextFrame(stream, response, tooLate.signal);
     clearTimeout(waited);
-    if (tracks === undefined) return;
-    const reason = fault(tracks);
+    if (tracks === undefined && !tooLate.signal.aborted) return;
+    const reason = tracks === undefined ? NO_SEGMENT : fault(tracks);
     if (reason === undefined) {
       body.begin();
     } else if (body.hasBegun) {
@@ -161,18 +168,26 @@ export class HttpRemux {
 }
 
 interface Viewer {
+  readonly request: HttpRequest;
   readonly player: RemuxPlayer;
   readonly body: EndlessBody;
   readonly response: ServerResponse;
 }
 
-/** Those that the next frame belongs to; undefined when the answer is over before. Tracks without a frame may be old. */
-async function tracksAtNextFrame(stream: Stream, response: ServerResponse): Promise<readonly Track[] | undefined> {
+const NO_SEGMENT = 'there is no such segment, and nobody publishes a stream of this name';
+
+/** Those that the next frame belongs to; undefined when the answer or the wait is over before. Tracks without a frame may be old. */
+async function tracksAtNextFrame(
+  stream: Stream,
+  response: ServerResponse,
+  tooLate: AbortSignal,
+): Promise<readonly Track[] | undefined> {
   const { promise, resolve } = Promise.withResolvers<readonly Track[] | undefined>();
   const ignore = (): void => undefined;
   const onFrame = (): void => resolve(stream.tracks);
   const leave = stream.observe({ onFrame, onTracks: ignore, onMetadata: ignore, onSeam: ignore });
   response.once('close', () => resolve(undefined));
+  tooLate.addEventListener('abort', () => resolve(undefined), { once: true });
   try {
     return await promise;
   } finally {

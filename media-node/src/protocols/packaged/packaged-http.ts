@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { ChainedHandler } from '../../http/chain.ts';
+import type { HttpRequest } from '../../http/http-request.ts';
 import type { PackagedStreams } from '../../packaging/packaged-stream.ts';
 import type { ViewerSessions } from '../../packaging/viewer-sessions.ts';
 import type { Gate } from '../../stream/gate.ts';
@@ -26,10 +27,12 @@ export class PackagedHttp {
   readonly viewers: Viewers;
   /** To be asked in this order. */
   readonly handlers: readonly ChainedHandler[];
+  readonly #locator: PackagedLocator;
 
   constructor({ gate, streams, sessions, secret, isDraining, log }: PackagedHttpOptions) {
     this.viewers = new Viewers({ gate, sessions, log });
     const locator = new PackagedLocator(gate);
+    this.#locator = locator;
     const parts = { locator, streams, viewers: this.viewers, contexts: new ViewerContexts(secret), isDraining };
     const [files, hls, dash] = [new PackagedFiles(parts), new Hls(parts), new Dash(parts)];
     this.handlers = [
@@ -37,6 +40,12 @@ export class PackagedHttp {
       (request, response) => hls.handle(request, response),
       (request, response) => dash.handle(request, response),
     ];
+  }
+
+  /** Whether a path is that of a file of segments by its Vhost's templates, be there such a stream or not. */
+  isFile(request: HttpRequest): boolean {
+    const kind = this.#locator.locate(request)?.kind;
+    return kind !== undefined && kind !== 'm3u8' && kind !== 'mpd';
   }
 
   /** Every viewer leaves; idempotent. */

@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import type { HttpRequest } from '../../http/http-request.ts';
 import { HttpServer } from '../../http/http-server.ts';
 import { ConnectionLimit } from '../../lib/connection-limit.ts';
 import { HttpRemux } from '../http-remux/http-remux.ts';
@@ -19,7 +20,7 @@ export interface TestNode {
   close(): void;
 }
 
-/** `headWaitMs`: how long a viewer over HTTP waits for a first frame before it gets its headers. */
+/** `headWaitMs`: how long a viewer over HTTP waits for a first frame before it gets its headers. `…-7.ts` may be a segment. */
 export async function startTestNode(
   gate: MemoryGate = new MemoryGate(),
   maxConnections = 1_000,
@@ -28,7 +29,8 @@ export async function startTestNode(
   const limit = new ConnectionLimit(maxConnections);
   const rtmp = new RtmpServer({ gate, limit, log: LOG, relayVerifier: new RelayVerifier(RELAY_KEY, 'node-a') });
   const http = new HttpServer({ limit, log: LOG });
-  const remux = new HttpRemux({ gate, log: LOG, headWaitMs });
+  const mayBeSegment = ({ segments }: HttpRequest) => /-\d+\.ts$/.test(segments.at(-1) ?? '');
+  const remux = new HttpRemux({ gate, log: LOG, headWaitMs, mayBeSegment });
   http.fallback((request, response) => remux.handle(request, response));
   const [rtmpPort, httpPort] = await Promise.all([rtmp.listen(0, '127.0.0.1'), http.listen(0, '127.0.0.1')]);
   return {
