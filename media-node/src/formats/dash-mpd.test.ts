@@ -91,7 +91,28 @@ test('the end of a stream is told by its length, on the same time line', () => {
   const text = render(snapshot);
   assert.match(text, / mediaPresentationDuration="PT1767323048.5S"/);
   assert.match(text, / type="dynamic"/);
+  assert.match(text, / minimumUpdatePeriod="PT2S"/, 'it becomes static');
+});
+
+test('a static manifest begins with its first segment, at the time at which it was live, and is never asked for again', () => {
+  const made = snapshotOf({
+    renditions: BOTH,
+    durationsMs: Array(5).fill(2_000) as number[],
+    seams: [4],
+    isEnded: true,
+  });
+  const segments = made.segments.slice(2);
+  const text = manifestText(manifest({ ...made, segments }, { path: 'live/s.mpd', isStatic: true }), NOW_MS);
+  assert.match(text, / type="static" .*mediaPresentationDuration="PT1767323055S" .*timeShiftBufferDepth="PT6S"/);
   assert.doesNotMatch(text, /minimumUpdatePeriod/);
+  assert.deepEqual(text.match(/<Period [^>]*>/g), [
+    '<Period id="1767323045000" start="PT1767323049S">',
+    '<Period id="1767323053000" start="PT1767323053S">',
+  ]);
+  const listed = (each: string) => play(each).map(({ uri, atMs }) => [uri, Math.round(atMs)]);
+  assert.deepEqual(listed(text), listed(render({ ...made, segments })));
+  const going = { ...made, isEnded: false };
+  assert.match(manifestText(manifest(going, { path: 'live/s.mpd', isStatic: true }), NOW_MS), / type="dynamic"/);
 });
 
 /** The snapshot with its files named otherwise. */

@@ -29,6 +29,8 @@ export interface ManifestRequest {
   readonly path: string;
   /** What follows every file's address, with its leading `?`; default nothing. */
   readonly query?: string;
+  /** Of a stream that ended: everybody who watched it has had a manifest that says where. */
+  readonly isStatic?: boolean;
 }
 
 /** What is the same for everybody who asks for a manifest, in two parts; manifestText makes it one viewer's. */
@@ -46,30 +48,35 @@ export function hasManifest({ segments, tracks }: PackagingSnapshot): boolean {
 }
 
 /**
- * The manifest of a snapshot. One that ended tells where, and is not asked for again (§5.3.1.2). It stays dynamic: shaka puts the
- * segments of a manifest that has become static to other times, unless it lists the stream from its beginning.
+ * The manifest of a snapshot. One that ended tells where (§5.3.1.2). It stays dynamic until players have read that, then it is
+ * static, so that players end and those who come later begin at its beginning.
+ *
+ * A static one begins with its first segment: shaka moves its segments by as much as its first Period begins later or earlier
+ * than the window that it knew, which is `timeShiftBufferDepth` before the last segment's end.
  */
 export function manifest(snapshot: PackagingSnapshot, request: ManifestRequest): Manifest {
   const { isEnded, targetDurationS } = snapshot;
-  const runs = runsOf(snapshot);
+  const isStatic = isEnded && request.isStatic === true;
+  const runs = runsOf(snapshot).map((segments): Run => ({ segments, began: beginningOf(segments, isStatic) }));
   const periods = runs.map((run) => periodOf(run, snapshot, request)).join('');
-  const first = runs[0]?.[0];
-  const last = runs.at(-1)?.at(-1);
-  const beginMs = first?.programDateTimeMs ?? 0;
-  const endMs = last === undefined ? 0 : last.programDateTimeMs + durationOf(last);
+  const [first, last] = [runs[0], runs.at(-1)];
+  const endMs = last === undefined ? 0 : endOf(last);
+  const beginMs = first === undefined ? 0 : isStatic ? first.began.atMs : (first.segments[0]?.programDateTimeMs ?? 0);
   const targetMs = targetDurationS * 1_000;
   const delayMs = targetMs * DELAY_TARGETS;
+  const depthMs = endMs - beginMs;
   const attributes = [
     'xmlns="urn:mpeg:dash:schema:mpd:2011"',
     // Lists are none of the live profile's.
     `profiles="urn:mpeg:dash:profile:${periods.includes('<SegmentList') ? 'full' : 'isoff-live'}:2011"`,
-    'type="dynamic"',
+    `type="${isStatic ? 'static' : 'dynamic'}"`,
     'availabilityStartTime="1970-01-01T00:00:00Z"',
     `publishTime="${new Date(endMs).toISOString()}"`,
-    isEnded ? `mediaPresentationDuration="${seconds(endMs)}"` : `minimumUpdatePeriod="${seconds(targetMs)}"`,
+    ...(isEnded ? [`mediaPresentationDuration="${seconds(endMs)}"`] : []),
+    ...(isStatic ? [] : [`minimumUpdatePeriod="${seconds(targetMs)}"`]),
     `minBufferTime="${seconds(targetMs)}"`,
     // Of a stream that just began as well: players would keep a delay that fits into less.
-    `timeShiftBufferDepth="${seconds(Math.max(delayMs, endMs - beginMs))}"`,
+    `timeShiftBufferDepth="${seconds(isStatic ? depthMs : Math.max(delayMs, depthMs))}"`,
     `suggestedPresentationDelay="${seconds(delayMs)}"`,
   ];
   const head = `<?xml version="1.0" encoding="UTF-8"?>\n<MPD ${attributes.join(' ')}>\n`;
@@ -112,24 +119,51 @@ function runsOf({ segments }: PackagingSnapshot): PackagedSegment[][] {
   return runs;
 }
 
-function periodOf(run: readonly PackagedSegment[], snapshot: PackagingSnapshot, request: ManifestRequest): string {
-  const began = beginningOf(run[0]!);
-  // The Period begins with its first picture, not with that picture's decoding.
-  const shown = run.find((segment) => has(segment, 'video'))?.media.video?.compositionMs ?? 0;
+/** Consecutive segments, the first of them somewhere in the Period. */
+interface Run {
+  readonly segments: readonly PackagedSegment[];
+  readonly began: Began;
+}
+
+/** Where a Period begins: with its first picture, not with that picture's decoding. */
+interface Began {
+  readonly id: number;
+  /** In the presentation, and in the media. */
+  readonly atMs: number;
+  readonly originMs: number;
+}
+
+function periodOf({ segments, began }: Run, snapshot: PackagingSnapshot, request: ManifestRequest): string {
   const sets = snapshot.tracks.map((track) => {
-    const own = run.filter((segment) => has(segment, track.kind));
-    return own.length === 0 ? '' : adaptationSet(track, own, began.startMs + shown, request);
+    const own = segments.filter((segment) => has(segment, track.kind));
+    return own.length === 0 ? '' : adaptationSet(track, own, began.originMs, request);
   });
   // Of a track that is there no more. Players take no Period without anything.
   if (sets.every((set) => set === '')) return '';
-  // Numbers might begin anew where what was known of a stream has been lost.
-  const id = Math.round(began.programDateTimeMs);
-  return `<Period id="${id}" start="${seconds(began.programDateTimeMs)}">\n${sets.join('')}</Period>\n`;
+  return `<Period id="${began.id}" start="${seconds(began.atMs)}">\n${sets.join('')}</Period>\n`;
 }
 
-/** Of its run; its own where that is not told. */
-function beginningOf({ run, seq, programDateTimeMs, media }: PackagedSegment): NonNullable<PackagedSegment['run']> {
-  return run ?? { seq, programDateTimeMs, startMs: (media.video ?? media.audio)!.startMs };
+/** Of the run, where it is told, and else, or `fromFirst`, of the first segment that is listed. */
+function beginningOf(segments: readonly PackagedSegment[], fromFirst: boolean): Began {
+  const [first] = segments;
+  const { run = first!, media } = first!;
+  const { programDateTimeMs } = run;
+  const ownMs = (media.video ?? media.audio)!.startMs;
+  const shownMs = segments.find((segment) => has(segment, 'video'))?.media.video?.compositionMs ?? 0;
+  const originMs = ('startMs' in run ? run.startMs : ownMs) + shownMs;
+  // Numbers might begin anew where what was known of a stream has been lost.
+  const id = Math.round(programDateTimeMs);
+  const laterMs = fromFirst ? Math.max(0, ownMs + shownMs - originMs) : 0;
+  return { id, atMs: programDateTimeMs + laterMs, originMs: originMs + laterMs };
+}
+
+/** Where the longest of a run's tracks ends, in the presentation. */
+function endOf({ segments, began }: Run): number {
+  const ends = KINDS.flatMap((kind) => {
+    const last = segments.findLast((segment) => has(segment, kind))?.media[kind];
+    return last === undefined ? [] : [shownAt(last) + last.durationMs];
+  });
+  return began.atMs + Math.max(...ends) - began.originMs;
 }
 
 function adaptationSet(
@@ -246,11 +280,6 @@ function timelineOf(segments: readonly PackagedSegment[], kind: Kind, origin: nu
 /** In the media's time. */
 function shownAt({ startMs, compositionMs = 0 }: PackagedMedia): number {
   return startMs + compositionMs;
-}
-
-/** Of the longest of what it has. */
-function durationOf({ media }: PackagedSegment): number {
-  return Math.max(media.video?.durationMs ?? 0, media.audio?.durationMs ?? 0);
 }
 
 function ticks(ms: number): number {

@@ -30,13 +30,16 @@ const gate = new MemoryGate([
 const streams = new FakePackagedStreams();
 const viewers = new Viewers({ gate, sessions: new LocalViewerSessions(), log: LOG });
 let isDraining = false;
+/** How far the clock that only rises is ahead. */
+let aheadMs = 0;
 const server = new HttpServer({ limit: new ConnectionLimit(1_000), log: LOG });
 let base = '';
 
 before(async () => {
   const locator = new PackagedLocator(gate);
   const options = { locator, streams, viewers, isDraining: () => isDraining };
-  const dash = new Dash({ ...options, contexts: new ViewerContexts(Buffer.from('secret')), firstMediaMs: 300 });
+  const contexts = new ViewerContexts(Buffer.from('secret'));
+  const dash = new Dash({ ...options, contexts, firstMediaMs: 300, now: () => aheadMs + performance.now() });
   const files = new PackagedFiles(options);
   server.fallback(
     chain([(...args) => dash.handle(...args), (...args) => files.handle(...args)], () => {
@@ -185,4 +188,23 @@ test('ffmpeg plays a stream while it goes on, through the window’s end', async
     for (let at = 1; at < times.length; at++) assert.ok(Math.abs(times[at]! - times[at - 1]! - step) < 0.002);
   }
   assert.ok(stream.snapshot!.segments[0]!.seq > 0, 'the window moved');
+});
+
+test('the manifest of a stream that ended is static once all who watched it know: who comes then plays it from its first segment to its end', async () => {
+  const { clip } = publish(9, { window: 4 });
+  clip.end();
+  const typeOf = async () => / type="(\w+)"/.exec(await (await fetch(`${base}/live/s.mpd`)).text())?.[1];
+  assert.equal(await typeOf(), 'dynamic');
+  aheadMs += 3_000;
+  assert.equal(await typeOf(), 'dynamic', 'players may not have asked again');
+  aheadMs += 1_000;
+  assert.equal(await typeOf(), 'static');
+  const packets = await probe(60);
+  const pictures = packets.filter(({ stream_index: index }) => index === 0);
+  assert.equal(pictures[0]?.pts_time, '3605.200000');
+  // It ends when the first of the tracks does.
+  assert.ok(pictures.length > 35, `${pictures.length} pictures`);
+  const old = publish(3, { beganMs: Date.now() - 600_000 });
+  old.clip.end();
+  assert.equal(await typeOf(), 'static', 'of a stream that nobody here was told of before');
 });

@@ -22,6 +22,14 @@ const BEGINNING: Beginning = {
   mend: 'no key frame has come, or its codecs are none of MP4',
 };
 
+/**
+ * Of a stream that ended, the manifest becomes static so many target durations after somebody was first told of the end: by then
+ * those who watched it have read that, and have come near it themselves.
+ */
+const END_TARGETS = 4;
+/** Or when the last segment is so old: nobody here watched it. */
+const LONG_OVER_MS = 60_000;
+
 /** What was made of a snapshot last. */
 interface Known {
   readonly id: string;
@@ -38,6 +46,8 @@ export class Dash {
   readonly #options: DashOptions;
   readonly #desk: PlaylistDesk;
   readonly #known = new WeakMap<PackagingSnapshot, Known>();
+  /** When somebody was first told that a stream ended, by the clock that only rises. */
+  readonly #told = new WeakMap<PackagingSnapshot, number>();
 
   constructor(options: DashOptions) {
     this.#options = options;
@@ -85,11 +95,23 @@ export class Dash {
 
   /** Made once for all who ask for it at one address. */
   #manifest(snapshot: PackagingSnapshot, path: string, query: string): Manifest {
-    const id = `${path}${query}`;
+    const isStatic = this.#isOver(snapshot);
+    const id = `${path}${query} ${isStatic}`;
     const known = this.#known.get(snapshot);
     if (known?.id === id) return known.manifest;
-    const made = manifest(snapshot, { path, query });
+    const made = manifest(snapshot, { path, query, isStatic });
     this.#known.set(snapshot, { id, manifest: made });
     return made;
+  }
+
+  #isOver(snapshot: PackagingSnapshot): boolean {
+    const { isEnded, segments, targetDurationS } = snapshot;
+    if (!isEnded) return false;
+    const nowMs = this.#desk.now();
+    const toldMs = this.#told.get(snapshot) ?? nowMs;
+    this.#told.set(snapshot, toldMs);
+    const { wallNow = Date.now } = this.#options;
+    const lastMs = segments.at(-1)?.programDateTimeMs ?? 0;
+    return nowMs - toldMs >= END_TARGETS * targetDurationS * 1_000 || wallNow() - lastMs > LONG_OVER_MS;
   }
 }
