@@ -24,6 +24,8 @@ export const NodeEnv = z.object({
   LIVECLUSTER_CONFIG_DIR: z.string().min(1).default('/etc/livecluster'),
   /** Headless Service of the origins, asked by DNS when the directory is away. */
   LIVECLUSTER_ORIGINS_HOST: z.string().min(1).max(253),
+  /** The same of the edges, asked by an origin that goes on with a playlist. Left out: those that the directory knows. */
+  LIVECLUSTER_EDGES_HOST: z.string().min(1).max(253).optional(),
   LIVECLUSTER_RTMP_PORT: port(PORTS.rtmp),
   /** Left out: the node does not listen for RTMPS. */
   LIVECLUSTER_RTMPS_PORT: port(PORTS.rtmps).unwrap().optional(),

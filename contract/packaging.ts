@@ -13,10 +13,20 @@ import { z } from 'zod';
  *   GET /cluster/packaging/file?vhost=…&app=…&stream=…&file=…
  *       200, the bytes of a file that a snapshot named, of a stream that this node packages or follows. 404: it is not here, or
  *       not any more; no other node was asked.
+ *   GET /cluster/packaging/state?vhost=…&app=…&stream=…
+ *       200, at most MAX_PACKAGING_STATE_BYTES of JSON: what this node knows of the stream, which it packages or follows, as a
+ *       text of the ledger, for the node that is about to go on with it (media-node/src/packaging/ledger-state.ts). 404: nothing;
+ *       no other node was asked.
  */
 
-export const PACKAGING_PATHS = { snapshot: '/cluster/packaging', file: '/cluster/packaging/file' } as const;
+export const PACKAGING_PATHS = {
+  snapshot: '/cluster/packaging',
+  file: '/cluster/packaging/file',
+  state: '/cluster/packaging/state',
+} as const;
 export const MAX_PACKAGING_WAIT_MS = 20_000;
+/** Of a stream's state, in the ledger and between nodes. */
+export const MAX_PACKAGING_STATE_BYTES = 64 * 1024;
 
 /** `ts`: everything in MPEG-TS. `video`, `audio`: one CMAF track each. */
 export const RENDITIONS = ['ts', 'video', 'audio'] as const;
@@ -67,8 +77,18 @@ export const PackagedSegment = z.object({
   run: z.object({ seq: z.int().min(0), programDateTimeMs: z.number(), startMs: timeMs }).optional(),
   /** Nobody has its media: an origin died while it was being written. */
   isGap: z.boolean(),
-  /** AES-128: the key of this segment. The initialization vector is `iv`, 32 hex digits. */
-  key: z.object({ file, uri: z.string().min(1).max(4_096), iv: z.string().regex(/^[0-9a-f]{32}$/) }).optional(),
+  /**
+   * AES-128: the key of this segment. The initialization vector is `iv`, 32 hex digits; `seq` is the segment that the key began
+   * with, from which a node that goes on with the playlist derives it.
+   */
+  key: z
+    .object({
+      file,
+      uri: z.string().min(1).max(4_096),
+      iv: z.string().regex(/^[0-9a-f]{32}$/),
+      seq: z.int().min(0).optional(),
+    })
+    .optional(),
   media: z.partialRecord(z.enum(RENDITIONS), PackagedMedia),
 });
 export type PackagedSegment = z.infer<typeof PackagedSegment>;
@@ -115,5 +135,10 @@ export const PackagingSnapshot = z.object({
    * it is there, and may never be: when the segment ends first, the next part is the first one of the next segment.
    */
   nextPart: z.partialRecord(z.enum(RENDITIONS), file).optional(),
+  /**
+   * What only another node needs that goes on with this playlist: what its segments look like (one of another format begins
+   * another playlist), and the salt of its keys, which is no secret by itself.
+   */
+  lineage: z.object({ format: z.string().max(8_192), salt: z.string().max(64) }).optional(),
 });
 export type PackagingSnapshot = z.infer<typeof PackagingSnapshot>;

@@ -8,11 +8,13 @@ import type { RelayCounts } from './cluster/packaging-files.ts';
 import { originAddresses, PeerClient, PeerOriginFinder } from './cluster/peer-client.ts';
 import type { PeerAnswers } from './cluster/ports.ts';
 import { RelayManager } from './cluster/relay.ts';
+import { PeerWitnesses } from './cluster/packaging-witnesses.ts';
 import { RemotePackagings } from './cluster/remote-packagings.ts';
 import type { ConfigStore } from './config/config-store.ts';
 import type { ListenerPorts, MediaNodeOptions } from './node-options.ts';
 import { RtmpPullClient, RtmpPushClient } from './protocols/rtmp/relay-clients.ts';
-import type { PackagedStreams, PackagingLedger } from './packaging/packaged-stream.ts';
+import type { PackagedStreams, PackagingLedger, PackagingWitnesses } from './packaging/packaged-stream.ts';
+import type { PackagingSnapshot } from '#contract/packaging.ts';
 import type { Gate } from './stream/gate.ts';
 import type { StreamKey } from './stream/stream-key.ts';
 import type { StreamRegistry } from './stream/stream-registry.ts';
@@ -26,6 +28,10 @@ export interface ClusterSide {
   readonly packagings: PackagedStreams;
   /** A file of a packaged stream that was fetched from another node and is in memory still. */
   fetchedFile(key: StreamKey, file: string): Buffer | undefined;
+  /** What was told last of a packaged stream that is followed. */
+  toldPackaging(key: StreamKey): PackagingSnapshot | undefined;
+  /** Whom to ask how to go on with a stream's playlist. */
+  readonly witnesses: PackagingWitnesses;
   /** Streams of encoders here that an origin carries: an edge's. */
   handedOver(): Iterable<Stream>;
   /** Enters the directory; resolves also when that is away. */
@@ -113,6 +119,14 @@ export function enterCluster(entry: ClusterEntry): ClusterSide {
   streams.setDemand(relay);
   const packagingPeer = new PackagingClient({ token: adminToken });
   const remote = new RemotePackagings({ nodeId, directory, finder, peer: packagingPeer, config, ledger, logger });
+  const witnesses = new PeerWitnesses({
+    peer: packagingPeer,
+    told: (key) => remote.told(key),
+    // Edges follow what is watched.
+    known: () => [...directory.knownNodes('edge'), ...directory.knownNodes('origin')],
+    names: [options.edgesDns, options.originsDns].filter((each) => each !== undefined),
+    own: node,
+  });
   const parts = { node, config, registry: streams, directory, probe, finder, logger };
   const gate =
     identity.role === 'origin'
@@ -125,6 +139,8 @@ export function enterCluster(entry: ClusterEntry): ClusterSide {
     peers: gate,
     packagings: new ClusterPackagings(ownPackagings, remote),
     fetchedFile: (key, file) => remote.inMemory(key, file),
+    toldPackaging: (key) => remote.told(key),
+    witnesses,
     handedOver: () => edge?.handedOver() ?? [],
     start: () => directory.start(),
     stats: () => ({

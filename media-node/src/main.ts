@@ -131,6 +131,9 @@ async function start(): Promise<void> {
         cluster: env.LIVECLUSTER_CLUSTER,
       }),
     originsDns: { host: env.LIVECLUSTER_ORIGINS_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
+    ...(env.LIVECLUSTER_EDGES_HOST !== undefined && {
+      edgesDns: { host: env.LIVECLUSTER_EDGES_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
+    }),
     hlsFolder: env.LIVECLUSTER_HLS_FOLDER,
     hlsMostBytes: env.LIVECLUSTER_HLS_MOST_BYTES,
     logger,

@@ -54,6 +54,8 @@ export interface MediaNodeOptions {
   readonly directory: (request: DirectoryRequest) => Directory;
   /** Headless Service of the origins, for when the directory is away; left out, only nodes seen there are known. */
   readonly originsDns?: { readonly host: string; readonly adminPort: number };
+  /** The same of the edges. */
+  readonly edgesDns?: { readonly host: string; readonly adminPort: number };
   /**
    * Where the nodes leave each other what goes on with their playlists, and agree on viewers without a connection. Left out:
    * nothing of that is shared.

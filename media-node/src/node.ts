@@ -124,6 +124,7 @@ class WiredNode implements MediaNode {
       ledger: this.#shared?.ledger,
       cluster: () => this.#side?.packagings,
       witnesses: () => this.#side?.witnesses,
+      witnesses: () => this.#side?.witnesses,
       secret: relayKey,
       folder: options.hlsFolder,
       folderMostBytes: options.hlsMostBytes,
@@ -203,6 +204,7 @@ class WiredNode implements MediaNode {
       packaging: {
         own: this.#packaging.own,
         fetched: (key, file) => this.#entered().fetchedFile(key, file),
+        told: (key) => this.#side?.toldPackaging(key),
         told: (key) => this.#side?.toldPackaging(key),
       },
       metrics: this.#metrics,

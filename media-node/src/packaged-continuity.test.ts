@@ -46,6 +46,8 @@ const CONFIG = NodeConfig.parse({
 interface Kind {
   /** Takes directory and shared state away. */
   stop?(): Promise<void>;
+  /** They forget everything. */
+  empty?(): Promise<void>;
   directory(request: DirectoryRequest): LeasedDirectory;
   shared(request: SharedStateRequest): SharedState;
 }
@@ -53,6 +55,8 @@ interface Kind {
 interface Running {
   readonly node: MediaNode;
   readonly ports: ListenerPorts;
+  /** Nodes of a role that it knows of. */
+  known(role: Role): number;
   /** As a process that dies: whoever is connected hears it, nothing is said to anybody. */
   crash(): Promise<void>;
 }
@@ -97,6 +101,7 @@ class Nodes {
     return {
       node,
       ports: await node.start(),
+      known: (of) => directory?.knownNodes(of).length ?? 0,
       crash: async () => {
         cut();
         directory?.abandon();
@@ -156,12 +161,14 @@ interface Playlist {
   readonly first: number;
   readonly last: number;
   readonly files: readonly string[];
+  /** Listed, and before the list. */
   readonly seams: number;
   readonly isEnded: boolean;
 }
 
 function playlistOf(text: string): Playlist {
   const first = Number(/#EXT-X-MEDIA-SEQUENCE:(\d+)/.exec(text)?.[1] ?? 0);
+  const seamsBefore = Number(/#EXT-X-DISCONTINUITY-SEQUENCE:(\d+)/.exec(text)?.[1] ?? 0);
   const lines = text.split('\n');
   const segments: { file: string; isGap: boolean }[] = [];
   let isGap = false;
@@ -177,7 +184,7 @@ function playlistOf(text: string): Playlist {
     first,
     last: first + segments.length - 1,
     files: [...segments.filter((segment) => !segment.isGap).map(({ file }) => file), ...parts, ...maps],
-    seams: lines.filter((line) => line === '#EXT-X-DISCONTINUITY').length,
+    seams: seamsBefore + lines.filter((line) => line === '#EXT-X-DISCONTINUITY').length,
     isEnded: text.includes('#EXT-X-ENDLIST'),
   };
 }
@@ -269,8 +276,11 @@ class Audience {
 /** Answers that crossed on their way may be compared in the wrong order. */
 const STALE = 1;
 
+/** Segments that come while a test looks elsewhere; numbers of another playlist are far away. */
+const FEW = 1_000;
+
 /** How the encoder's first origin goes away. */
-type End = 'dies' | 'stops' | 'is left' | 'dies without Redis';
+type End = 'dies' | 'stops' | 'is left' | 'dies without Redis' | 'dies as Redis loses its data';
 
 async function watch(t: TestContext, kind: Kind, host: string, end: End): Promise<void> {
   const nodes = new Nodes(kind);
@@ -284,12 +294,14 @@ async function watch(t: TestContext, kind: Kind, host: string, end: End): Promis
     const audience = new Audience(edges, stream, host);
     closers.push(() => audience.end());
     await until('every edge has a window', () => edges.every((edge) => (audience.newest.get(edge)?.last ?? 0) >= 6));
+    await until('the nodes have met', () => b.known('edge') === edges.length);
     const viewers = () => [a, b, ...edges].reduce((sum, { node }) => sum + node.status().viewers, 0);
     await until('each viewer is counted once', () => viewers() === VIEWERS);
     const shown = Math.max(...edges.map((edge) => audience.newest.get(edge)?.last ?? 0));
     const diedMs = performance.now();
     if (end === 'dies without Redis') await kind.stop?.();
-    if (end === 'dies' || end === 'dies without Redis') await a.crash();
+    if (end.startsWith('dies')) await a.crash();
+    if (end === 'dies as Redis loses its data') await kind.empty?.();
     if (end === 'stops') {
       // As at SIGTERM; the admin port goes last.
       await a.node.drain(0);
@@ -299,10 +311,13 @@ async function watch(t: TestContext, kind: Kind, host: string, end: End): Promis
     const second = await Encoder.to(b, stream, host);
     closers.push(() => second.close());
     const publishedMs = performance.now() - diedMs;
-    // Without word of the playlist before, the numbers are those of the clock: another playlist, which is further on.
-    const isAnother = end === 'dies without Redis';
-    await until('every edge goes on', () => audience.goesOn(shown + 3, isAnother ? 0 : 1));
+    await until('every edge goes on', () => audience.goesOn(shown + 3, 1));
     const backMs = performance.now() - diedMs;
+    const newest = edges.map((edge) => audience.newest.get(edge));
+    assert.ok(
+      newest.every((playlist) => playlist !== undefined && playlist.first <= shown + FEW),
+      `it goes on after ${shown} and does not begin anew: ${newest.map((playlist) => playlist?.first).join(', ')}`,
+    );
     await audience.end();
     assert.deepEqual(audience.faults.slice(0, 5), []);
     assert.ok(audience.files > 20, `${audience.files} files`);
@@ -332,6 +347,7 @@ describe('HLS whose encoder comes to another origin', { timeout: 180_000 }, () =
     const place = { url: redis.url, namespace: 'ns', cluster: randomUUID() };
     return {
       stop: () => redis?.down() ?? Promise.resolve(),
+      empty: async () => void (await redis?.command('FLUSHALL')),
       directory: (request) => createRedisDirectory({ ...request, ...place }),
       shared: (request) => createRedisSharedState(request, place),
     };
@@ -342,6 +358,12 @@ describe('HLS whose encoder comes to another origin', { timeout: 180_000 }, () =
   test('it is stopped: MPEG-TS, in Redis', async (t) => watch(t, await inRedis(), DEFAULT_VHOST, 'stops'));
   test('it dies while Redis is away: MPEG-TS', async (t) => {
     await watch(t, await inRedis(), DEFAULT_VHOST, 'dies without Redis');
+  });
+  test('it dies while Redis is away: low latency', async (t) => {
+    await watch(t, await inRedis(), 'low.example', 'dies without Redis');
+  });
+  test('it dies as Redis loses its data: MPEG-TS', async (t) => {
+    await watch(t, await inRedis(), DEFAULT_VHOST, 'dies as Redis loses its data');
   });
   test('the encoder goes to another one: low latency, in memory', async (t) => {
     await watch(t, inMemory(), 'low.example', 'is left');

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { ConfigStore } from './config/config-store.ts';
 import { MemoryLedger } from './packaging/memory-ledger.ts';
-import type { PackagedStreams, PackagingLedger } from './packaging/packaged-stream.ts';
+import type { PackagedStreams, PackagingLedger, PackagingWitnesses } from './packaging/packaged-stream.ts';
 import { Packagings } from './packaging/packagings.ts';
 import type { StreamRegistry } from './stream/stream-registry.ts';
 
@@ -24,6 +24,8 @@ export interface PackagingEntry {
   readonly ledger?: PackagingLedger | undefined;
   /** Streams that others package too; undefined until the node has entered its cluster. */
   readonly cluster: () => PackagedStreams | undefined;
+  /** Whom to ask how to go on with a stream's playlist; undefined until the node has entered its cluster. */
+  readonly witnesses: () => PackagingWitnesses | undefined;
   /** The cluster's shared secret. */
   readonly secret: Buffer;
   /** See LIVECLUSTER_HLS_FOLDER in contract/node-env.ts. */
@@ -35,12 +37,13 @@ export interface PackagingEntry {
 
 /** Wires the packagings of this node; to be made before the first encoder comes. */
 export function makePackaging(entry: PackagingEntry): PackagingSide {
-  const { nodeId, config, registry, cluster, secret, folder, folderMostBytes, logger } = entry;
+  const { nodeId, config, registry, cluster, witnesses, secret, folder, folderMostBytes, logger } = entry;
   const ledger = entry.ledger ?? new MemoryLedger();
   const own = new Packagings({
     nodeId,
     config,
     ledger,
+    witnesses,
     secret,
     folder,
     folderMostBytes,

@@ -195,6 +195,10 @@ export class AdminServer {
       open: false,
       methods: { GET: (_, response, url) => packagings.file(response, url) },
     });
+    routes.set(PACKAGING_PATHS.state, {
+      open: false,
+      methods: { GET: (_, response, url) => packagings.state(response, url) },
+    });
     return routes;
   }
 }

@@ -1,17 +1,20 @@
 import type { ServerResponse } from 'node:http';
 import { MAX_PACKAGING_WAIT_MS } from '#contract/packaging.ts';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
+import { ledgerTextOf } from '../packaging/ledger-state.ts';
 import type { PackagedStreams } from '../packaging/packaged-stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { AdminRequestError } from './admin-error.ts';
 import { streamQuery } from './stream-query.ts';
 
-/** What other nodes ask of packaged streams; see contract/packaging.ts. Neither asks another node: loops cannot form. */
+/** What other nodes ask of packaged streams; see contract/packaging.ts. None asks another node: loops cannot form. */
 export interface PackagingService {
   /** What this node packages itself. */
   readonly own: PackagedStreams;
   /** A file that this node fetched from another one and has still. */
   fetched(key: StreamKey, file: string): Buffer | undefined;
+  /** What this node was told last of a stream that it follows. */
+  told(key: StreamKey): PackagingSnapshot | undefined;
 }
 
 /** Requests that wait, at most; further ones are answered at once. */
@@ -69,6 +72,18 @@ export class PackagingRoutes {
     sendBytes(response, 'application/octet-stream', bytes);
   }
 
+  /** `GET /cluster/packaging/state`. */
+  async state(response: ServerResponse, url: URL): Promise<void> {
+    const key = streamQuery(url);
+    const own = (await this.#service.own.find(key))?.snapshot;
+    const told = this.#service.told(key);
+    // A stream that went on elsewhere and is watched here is further there.
+    const snapshot = own === undefined || (told !== undefined && lastSeq(told) > lastSeq(own)) ? told : own;
+    if (snapshot === undefined) throw notFound('this node knows nothing of the stream');
+    // As it is shown to viewers now.
+    sendBytes(response, 'application/json', Buffer.from(ledgerTextOf(snapshot, Date.now())));
+  }
+
   #encode(snapshot: PackagingSnapshot): Buffer {
     const known = this.#encoded.get(snapshot);
     if (known !== undefined) return known;
@@ -76,6 +91,10 @@ export class PackagingRoutes {
     this.#encoded.set(snapshot, encoded);
     return encoded;
   }
+}
+
+function lastSeq({ segments, open }: PackagingSnapshot): number {
+  return open?.seq ?? segments.at(-1)?.seq ?? -1;
 }
 
 function notFound(message: string): AdminRequestError {

@@ -1,7 +1,7 @@
 import { Agent, request } from 'node:http';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { isIPv6 } from 'node:net';
-import { PACKAGING_PATHS, PackagingSnapshot } from '#contract/packaging.ts';
+import { MAX_PACKAGING_STATE_BYTES, PACKAGING_PATHS, PackagingSnapshot } from '#contract/packaging.ts';
 import { parseJson } from '#contract/directory-keys.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import type { AdminAddress } from './peer-client.ts';
@@ -24,6 +24,9 @@ export type SnapshotReply =
 export type FileReply =
   { readonly kind: 'found'; readonly bytes: Buffer } | { readonly kind: 'absent' } | { readonly kind: 'failed' };
 
+/** `absent`: the node knows nothing of the stream, or nobody is there; `failed`: it may know. */
+export type StateReply = { readonly kind: 'found'; readonly text: string } | { readonly kind: 'absent' | 'failed' };
+
 /** The admin port of other nodes as far as packaged streams go; see contract/packaging.ts. None rejects. */
 export interface PackagingPeer {
   /** `seen` left out: whatever there is, at once or as soon as there is something. */
@@ -35,6 +38,8 @@ export interface PackagingPeer {
     signal?: AbortSignal,
   ): Promise<SnapshotReply>;
   file(address: AdminAddress, key: StreamKey, file: string): Promise<FileReply>;
+  /** What it knows of a stream, for the node that goes on with it. */
+  state(address: AdminAddress, key: StreamKey, signal: AbortSignal): Promise<StateReply>;
 }
 
 export interface PackagingClientOptions {
@@ -50,6 +55,9 @@ export interface PackagingClientOptions {
 const MAX_SNAPSHOT_BYTES = 4 * 1024 * 1024;
 /** A minute of 60 Mbit/s has about this. */
 const MAX_FILE_BYTES = 512 * 1024 * 1024;
+
+/** In place of a status: the connection was refused. */
+const REFUSED = 0;
 
 interface Reply {
   readonly status: number;
@@ -71,6 +79,7 @@ export class PackagingClient implements PackagingPeer {
   readonly #silentMs: number;
   readonly #polls = new Agent({ keepAlive: true });
   readonly #files: Agent;
+  readonly #states = new Agent({ keepAlive: true, maxSockets: 4 });
 
   constructor({ token, silentMs = 1_500, filesAtOnce = 8 }: PackagingClientOptions) {
     this.#token = token;
@@ -113,10 +122,24 @@ export class PackagingClient implements PackagingPeer {
     return { kind: reply?.status === 404 ? 'absent' : 'failed' };
   }
 
+  async state(address: AdminAddress, key: StreamKey, signal: AbortSignal): Promise<StateReply> {
+    const reply = await this.#get({
+      agent: this.#states,
+      address,
+      path: pathOf(PACKAGING_PATHS.state, key, {}),
+      silentMs: this.#silentMs,
+      maxBytes: MAX_PACKAGING_STATE_BYTES,
+      signal,
+    });
+    if (reply?.status === 200) return { kind: 'found', text: reply.body.toString('utf8') };
+    return { kind: reply?.status === 404 || reply?.status === REFUSED ? 'absent' : 'failed' };
+  }
+
   /** Ends every connection; idempotent. */
   close(): void {
     this.#polls.destroy();
     this.#files.destroy();
+    this.#states.destroy();
   }
 
   /** Undefined: no whole answer. */
@@ -125,7 +148,8 @@ export class PackagingClient implements PackagingPeer {
       const sent = this.#send(question);
       try {
         return await sent.reply;
-      } catch {
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') return { status: REFUSED, body: Buffer.alloc(0) };
         // The server ended an idle connection just when it was used again: the request was never looked at.
         const isStale = sent.request?.reusedSocket === true && !sent.wasAnswered();
         if (!isStale || attempt > 0 || question.signal?.aborted === true) return undefined;

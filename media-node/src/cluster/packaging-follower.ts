@@ -76,6 +76,8 @@ export class PackagingFollower implements PackagedStream {
   #snapshot: PackagingSnapshot | undefined;
   /** The version that the owner told last, shown or not. */
   #seen: SnapshotVersion | undefined;
+  /** The furthest that was told, shown or not yet. */
+  #told: PackagingSnapshot | undefined;
   #owner: OwnerRecord | undefined;
   /** Ends the poll or the pause that is under way. */
   #turn = new AbortController();
@@ -102,6 +104,11 @@ export class PackagingFollower implements PackagedStream {
 
   get snapshot(): PackagingSnapshot | undefined {
     return this.#snapshot;
+  }
+
+  /** What was told last, before its files are here too; what lags behind is left out. */
+  get told(): PackagingSnapshot | undefined {
+    return this.#told;
   }
 
   /** A node has said that it packages the stream. */
@@ -156,6 +163,7 @@ export class PackagingFollower implements PackagedStream {
     this.#begin('none');
     this.#turn.abort();
     this.#snapshot = undefined;
+    this.#told = undefined;
     this.files.list(new Map());
     this.#waiters.wake();
   }
@@ -235,6 +243,7 @@ export class PackagingFollower implements PackagedStream {
     this.#seen = { nodeId: snapshot.nodeId, revision: snapshot.revision };
     if (shown?.nodeId === snapshot.nodeId && snapshot.revision <= shown.revision) return true;
     if (shown !== undefined && this.#isBehind(shown, snapshot)) return true;
+    this.#told = snapshot;
     const from = shown === undefined ? -1 : firstSeq(shown);
     const next = firstSeq(snapshot) < from ? trimmedTo(snapshot, from) : snapshot;
     const files = listedFiles(next);
@@ -350,8 +359,18 @@ export class PackagingFollower implements PackagedStream {
     this.#asked.set(rendition, nowMs);
     const snapshot = this.#snapshot;
     if (!isNew || snapshot === undefined) return;
-    // What is listed already, so that this node has it when the origin dies. Whoever waits for a file asks for it itself.
-    void this.files.fetchAhead(listedFiles(snapshot), new Set([rendition]), this.#context.maxAheadBytes);
+    void this.#fetchListed(snapshot, rendition);
+  }
+
+  /**
+   * Fetches what is listed already, so that this node has it when the origin dies; whoever waits for a file asks for it itself.
+   * What nobody has, since it is of an origin that died when nobody watched, is a gap from now on.
+   */
+  async #fetchListed(snapshot: PackagingSnapshot, rendition: RenditionName): Promise<void> {
+    const files = listedFiles(snapshot);
+    const { missing } = await this.files.fetchAhead(files, new Set([rendition]), this.#context.maxAheadBytes);
+    if (missing.size === 0 || this.#snapshot === undefined) return;
+    this.#show(withGaps(this.#snapshot, missing));
   }
 
   #isNextPart(file: string): boolean {

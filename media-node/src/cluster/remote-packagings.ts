@@ -1,6 +1,7 @@
 import { totalmem } from 'node:os';
 import { constrainedMemory } from 'node:process';
 import type { Logger } from 'pino';
+import type { PackagingSnapshot } from '#contract/packaging.ts';
 import type { ConfigStore } from '../config/config-store.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
 import { parseLedgerState } from '../packaging/ledger-state.ts';
@@ -136,6 +137,11 @@ export class RemotePackagings implements PackagedStreams {
   shown(key: StreamKey): PackagedStream | undefined {
     const known = this.#followers.get(streamKeyId(key));
     return known?.snapshot === undefined ? undefined : known;
+  }
+
+  /** What was told of a stream that is followed; asks nobody. */
+  told(key: StreamKey): PackagingSnapshot | undefined {
+    return this.#followers.get(streamKeyId(key))?.told;
   }
 
   /** A file that is in memory; asks nobody. */

@@ -46,12 +46,18 @@ export class PackagingError extends Error {
 /** `away`: the store is out of reach. */
 export type LedgerAnswer = { readonly kind: 'found'; readonly state: string } | { readonly kind: 'none' | 'away' };
 
-/**
- * Where the node that packages a stream leaves what the next one needs to go on in the same playlist. Both never reject;
- * without the store the next node begins with a media sequence number that is surely higher.
- */
+/** Where the node that packages a stream leaves what the next one needs to go on in the same playlist. Both never reject. */
 export interface PackagingLedger {
-  /** Keeps the newest state of a stream, for `keepMs`. Text of at most 64 KiB. */
+  /** Keeps the newest state of a stream, for `keepMs`. Text of at most MAX_PACKAGING_STATE_BYTES. */
   save(key: StreamKey, state: string, keepMs: number): void;
   load(key: StreamKey): Promise<LedgerAnswer>;
+}
+
+/** The nodes that followed or packaged a stream: they know what its viewers were told last, whatever became of the ledger. */
+export interface PackagingWitnesses {
+  /**
+   * Asks all of them; `onState` gets what each knows, as a text of the ledger. Resolves when nobody is left to ask, or soon after
+   * `signal` was aborted: whether everybody has answered. Never rejects.
+   */
+  ask(key: StreamKey, signal: AbortSignal, onState: (text: string) => void): Promise<boolean>;
 }

@@ -11,23 +11,19 @@ import type { Stream } from '../stream/stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import type { StreamObserver } from '../stream/stream-observer.ts';
 import type { FileStore, StreamFiles } from './file-store.ts';
-import { parseLedgerState } from './ledger-state.ts';
-import type { LedgerAnswer, PackagedStream, PackagingLedger } from './packaged-stream.ts';
+import { HeldFrames } from './held-frames.ts';
+import type { PackagedStream, PackagingLedger, PackagingWitnesses } from './packaged-stream.ts';
 import type { PackagingFormat } from './packaging-format.ts';
+import { Recollection } from './recollection.ts';
 import { renderSnapshot } from './render-snapshot.ts';
 import type { WriterSettings } from './segment-writer.ts';
 import type { Beginning } from './take-over.ts';
 import { beginningOf } from './take-over.ts';
 import type { VhostPaths } from './vhost-paths.ts';
 import { Waiters } from './waiters.ts';
-import { buildWorks, ledgerTextOf } from './works.ts';
+import { buildWorks, stateTextOf } from './works.ts';
 import type { Works } from './works.ts';
 
-/** How long the ledger is waited for; then it counts as away. */
-const LEDGER_MS = 3_000;
-/** Frames that are held meanwhile. */
-const MAX_HELD_BYTES = 32 * 1024 * 1024;
-const MAX_HELD_FRAMES = 5_000;
 /** The numbers of a stream's segments go on for so long after its last one. */
 const KEEP_NUMBERS_MS = 24 * 3_600_000;
 /** When a source is gone, another node may just be taking the stream: it has said so in the ledger after this time. */
@@ -50,6 +46,8 @@ export interface PackagerOptions {
   readonly settings: PackagerSettings;
   readonly store: FileStore;
   readonly ledger: PackagingLedger;
+  /** The other nodes; undefined while there are none. */
+  readonly witnesses: () => PackagingWitnesses | undefined;
   readonly secret: Buffer;
   /** What its snapshots count their changes on from: other nodes may know the stream's of a packager before it. */
   readonly revision: number;
@@ -69,8 +67,6 @@ export interface PackagerCounts {
   takeOvers: number;
 }
 
-type Held = { readonly frame: Frame } | { readonly tracks: readonly Track[] } | 'seam';
-
 /** One stream on its way into segments. */
 export class Packager implements PackagedStream, StreamObserver {
   readonly key: StreamKey;
@@ -82,10 +78,9 @@ export class Packager implements PackagedStream, StreamObserver {
   #works: Works | undefined;
   #stream: Stream | undefined;
   #leave: (() => void) | undefined;
-  /** Until the ledger has answered. */
-  #held: Held[] | undefined;
-  #heldBytes = 0;
-  #loads = 0;
+  /** Until it is known what was packaged before. */
+  #held: HeldFrames | undefined;
+  #recollection: Recollection | undefined;
   /** Sources so far. */
   #begun = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -154,7 +149,7 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#leave?.();
     if (this.#works !== undefined) this.onSeam();
     // Somebody else may have packaged it in the meantime; within END_MS nobody believes it has gone.
-    if (this.#works === undefined || this.#isEnded) this.#load();
+    if (this.#works === undefined || this.#isEnded) this.#recall();
     this.#stream = stream;
     this.#leave = stream.observe(this);
   }
@@ -192,7 +187,7 @@ export class Packager implements PackagedStream, StreamObserver {
   }
 
   onTracks(tracks: readonly Track[]): void {
-    if (this.#held !== undefined) this.#hold({ tracks });
+    if (this.#held !== undefined) this.#held.add({ tracks });
     else this.#works?.segmenter.tracks(tracks);
   }
 
@@ -202,14 +197,17 @@ export class Packager implements PackagedStream, StreamObserver {
       if (this.#broken === 1) this.#options.log.warn('a frame is left out of segments: its NAL units are broken');
       return;
     }
-    if (this.#held !== undefined) this.#hold({ frame });
-    else this.#frame(frame);
+    if (this.#held === undefined) this.#frame(frame);
+    else {
+      this.#held.add({ frame });
+      if (this.#held.isFull) this.#recalled(this.#recollection);
+    }
   }
 
   onMetadata(): void {}
 
   onSeam(): void {
-    if (this.#held !== undefined) this.#hold('seam');
+    if (this.#held !== undefined) this.#held.add('seam');
     else this.#works?.segmenter.seam();
   }
 
@@ -217,7 +215,8 @@ export class Packager implements PackagedStream, StreamObserver {
   close(isRestart = false): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#loads += 1;
+    this.#recollection?.end();
+    this.#recollection = undefined;
     clearTimeout(this.#timer);
     this.#leave?.();
     this.#leave = undefined;
@@ -243,37 +242,26 @@ export class Packager implements PackagedStream, StreamObserver {
     }
   }
 
-  #hold(held: Held): void {
-    this.#held?.push(held);
-    if (typeof held === 'object' && 'frame' in held) this.#heldBytes += held.frame.data.length;
-    const isFull = this.#heldBytes > MAX_HELD_BYTES || (this.#held?.length ?? 0) > MAX_HELD_FRAMES;
-    if (isFull) this.#loaded(this.#loads, { kind: 'away' });
+  #recall(): void {
+    const { ledger, witnesses } = this.#options;
+    this.#recollection?.end();
+    const recollection = new Recollection(this.key, ledger, witnesses());
+    this.#held = new HeldFrames();
+    this.#recollection = recollection;
+    void recollection.whole.then(() => this.#recalled(recollection));
   }
 
-  #load(): void {
-    this.#held = [];
-    this.#heldBytes = 0;
-    this.#loads += 1;
-    const number = this.#loads;
-    const timer = setTimeout(() => this.#loaded(number, { kind: 'away' }), LEDGER_MS);
-    timer.unref();
-    const answered = async () => {
-      const answer = await this.#options.ledger.load(this.key);
-      clearTimeout(timer);
-      this.#loaded(number, answer);
-    };
-    void answered();
-  }
-
-  #loaded(number: number, answer: LedgerAnswer): void {
+  #recalled(recollection: Recollection | undefined): void {
     const held = this.#held;
-    if (number !== this.#loads || held === undefined) return;
-    this.#loads += 1;
+    if (recollection === undefined || recollection !== this.#recollection || held === undefined) return;
+    const recalled = recollection.soFar;
+    recollection.end();
+    this.#recollection = undefined;
     this.#held = undefined;
     this.#isEnded = false;
     const { nodeId, now, log } = this.#options;
     const { format, hls } = this.#settings;
-    const beginning = beginningOf(answer, { nodeId, formatId: format.id, disposeMs: hls.disposeMs, nowMs: now() });
+    const beginning = beginningOf(recalled, { nodeId, formatId: format.id, disposeMs: hls.disposeMs, nowMs: now() });
     const { before } = beginning;
     const isElsewhere = before !== undefined && before.nodeId !== nodeId && before.seq > (this.#works?.lastSeq ?? -1);
     if (this.#works === undefined || isElsewhere) {
@@ -281,20 +269,20 @@ export class Packager implements PackagedStream, StreamObserver {
       this.#pastDropped += this.#works?.segmenter.dropped ?? 0;
       this.#works = this.#build(beginning);
       if (beginning.isContinued) this.counts.takeOvers += 1;
-      const { kind } = answer;
+      const { seq, isContinued } = beginning;
       log.info(
-        { ...this.key, seq: beginning.seq, ledger: kind, isContinued: beginning.isContinued, nodeId },
+        { ...this.key, seq, recalled: recalled.kind, isContinued, former: before?.nodeId, nodeId },
         'packaging begins',
       );
       // From now on everybody sees that this node packages the stream.
       this.#save();
     }
     this.#touch();
-    for (const each of held) {
-      if (each === 'seam') this.#works?.segmenter.seam();
-      else if ('tracks' in each) this.#works?.segmenter.tracks(each.tracks);
-      else this.#frame(each.frame);
-    }
+    held.replay({
+      frame: (frame) => this.#frame(frame),
+      tracks: (tracks) => this.#works?.segmenter.tracks(tracks),
+      seam: () => this.#works?.segmenter.seam(),
+    });
   }
 
   #build(beginning: Beginning): Works {
@@ -354,17 +342,18 @@ export class Packager implements PackagedStream, StreamObserver {
     const { nodeId, now, ledger } = this.#options;
     this.#arePartsSaved = works.writer.settings.format.partMs !== undefined;
     if (works.lastSeq < 0 && !this.#arePartsSaved) return;
-    const state = ledgerTextOf(works, nodeId, now());
+    const state = stateTextOf(works, nodeId, now());
     ledger.save(this.key, state, KEEP_NUMBERS_MS);
   }
 
   async #finish(): Promise<void> {
     const begun = this.#begun;
-    const answer = await this.#options.ledger.load(this.key);
+    const { nodeId, ledger, witnesses } = this.#options;
+    const recollection = new Recollection(this.key, ledger, witnesses());
+    await recollection.whole;
     if (this.#isClosed || this.#begun !== begun) return;
-    if (this.#held !== undefined) this.#loaded(this.#loads, answer);
-    const nodeId = answer.kind === 'found' ? parseLedgerState(answer.state)?.nodeId : undefined;
-    const isTaken = nodeId !== undefined && nodeId !== this.#options.nodeId;
+    this.#recalled(this.#recollection);
+    const isTaken = recollection.isTakenFrom(nodeId, this.#works?.lastSeq ?? -1);
     // What was being written is the other node's number by now.
     if (!isTaken) this.#endSegment();
     this.#isEnded = true;

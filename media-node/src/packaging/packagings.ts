@@ -9,7 +9,7 @@ import type { FileStoreOptions } from './file-store.ts';
 import { DiskFolder, OPEN_ENDING } from './disk-folder.ts';
 import type { FolderSystem } from './disk-folder.ts';
 import { FileStore } from './file-store.ts';
-import type { PackagedStream, PackagedStreams, PackagingLedger } from './packaged-stream.ts';
+import type { PackagedStream, PackagedStreams, PackagingLedger, PackagingWitnesses } from './packaged-stream.ts';
 import type { PackagerSettings } from './packager.ts';
 import { Packager } from './packager.ts';
 import { formatOf } from './packaging-format.ts';
@@ -20,6 +20,8 @@ export interface PackagingsOptions {
   readonly nodeId: string;
   readonly config: Pick<ConfigStore, 'config' | 'vhosts' | 'subscribe'>;
   readonly ledger: PackagingLedger;
+  /** The other nodes; gives undefined while there are none, as when it is left out. */
+  readonly witnesses?: (() => PackagingWitnesses | undefined) | undefined;
   /** What the cluster's nodes alone know: keys of segments are derived from it. */
   readonly secret: Buffer;
   /** Segments are written below it; left out: they are in memory alone. */
@@ -154,7 +156,7 @@ export class Packagings implements PackagedStreams, SourceListener {
   }
 
   #begin(stream: Stream, settings: PackagerSettings): void {
-    const { nodeId, ledger, secret, logger, now = Date.now } = this.#options;
+    const { nodeId, ledger, witnesses = () => undefined, secret, logger, now = Date.now } = this.#options;
     const id = streamKeyId(stream.key);
     let packager = this.#packagers.get(id);
     if (packager === undefined) {
@@ -164,6 +166,7 @@ export class Packagings implements PackagedStreams, SourceListener {
         settings,
         store: this.#store,
         ledger,
+        witnesses,
         secret,
         revision: this.#revision,
         now,

@@ -1,4 +1,5 @@
 import type { PackagingSnapshot } from '#contract/packaging.ts';
+import type { SegmentKeys } from './segment-keys.ts';
 import type { SegmentList } from './segment-list.ts';
 import type { SegmentWriter } from './segment-writer.ts';
 import type { TrackFigures } from './track-figures.ts';
@@ -8,11 +9,12 @@ export interface SnapshotSources {
   readonly list: SegmentList;
   readonly figures: TrackFigures;
   readonly writer: SegmentWriter;
+  readonly keys: SegmentKeys;
 }
 
 /** The snapshot of now; `before` where there is nothing to list for a moment, because another format begins. */
 export function renderSnapshot(
-  { list, figures, writer }: SnapshotSources,
+  { list, figures, writer, keys }: SnapshotSources,
   present: Pick<PackagingSnapshot, 'nodeId' | 'revision' | 'isEnded'>,
   before: PackagingSnapshot | undefined,
 ): PackagingSnapshot | undefined {
@@ -36,5 +38,6 @@ export function renderSnapshot(
     segments: list.segments(),
     ...(open !== undefined && { open }),
     ...(nextPart !== undefined && { nextPart }),
+    lineage: { format: writer.settings.format.id, salt: keys.salt },
   };
 }

@@ -1,5 +1,6 @@
 import type { PackagedSegment, PackagingSnapshot } from '#contract/packaging.ts';
 import type { FileGroup, StreamFiles } from './file-store.ts';
+import { durationOf, segmentText, withoutParts } from './ledger-state.ts';
 
 /** Segments listed at least, however short the window: RFC 8216bis §6.2.2 wants three target durations. */
 const LEAST_SEGMENTS = 3;
@@ -54,10 +55,10 @@ export class SegmentList {
     return this.#listed.map(({ segment }) => segment);
   }
 
-  /** `group`: its files; undefined where this node does not hold them. `keySeq`: the segment that its key began with. */
-  push(segment: PackagedSegment, group: FileGroup | undefined, keySeq?: number): void {
+  /** `group`: its files; undefined where this node does not hold them. */
+  push(segment: PackagedSegment, group: FileGroup | undefined): void {
     const durationMs = durationOf(segment) ?? this.targetDurationS * 1_000;
-    const json = JSON.stringify({ ...segment, media: withoutParts(segment), ...(keySeq !== undefined && { keySeq }) });
+    const json = segmentText(segment);
     this.#listed.push({ segment, durationMs, group, json, jsonBytes: Buffer.byteLength(json) });
     this.#totalMs += durationMs;
     if (!isIndependent(segment)) this.#notIndependent += 1;
@@ -78,7 +79,7 @@ export class SegmentList {
     this.#longestMs = 0;
   }
 
-  /** The newest segments, as JSON texts of PackagedSegment with `keySeq`; as many as fit into so many bytes. */
+  /** The newest segments, as JSON texts of PackagedSegment; as many as fit into so many bytes. */
   texts(mostBytes: number): { readonly texts: readonly string[]; readonly discontinuitySequence: number } {
     let bytes = 0;
     let from = this.#listed.length;
@@ -132,16 +133,6 @@ export class SegmentList {
   }
 }
 
-/** Of the picture, or of whatever there is. */
-function durationOf({ media }: PackagedSegment): number | undefined {
-  return (media.ts ?? media.video ?? media.audio)?.durationMs;
-}
-
 function isIndependent({ media }: PackagedSegment): boolean {
   return [media.ts, media.video, media.audio].every((each) => each?.isIndependent ?? true);
-}
-
-function withoutParts({ media }: PackagedSegment): PackagedSegment['media'] {
-  const entries = Object.entries(media).map(([name, each]) => [name, { ...each, parts: [] }]);
-  return Object.fromEntries(entries) as PackagedSegment['media'];
 }

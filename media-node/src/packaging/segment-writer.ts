@@ -216,11 +216,9 @@ export class SegmentWriter implements SegmentSink {
     this.#seq += 1;
     this.endMs = open.programDateTimeMs + end.durationMs;
     const { seq, programDateTimeMs, isDiscontinuity, run, group } = open;
-    const told = key === undefined ? undefined : { file: key.file, uri: key.uri, iv: key.iv };
     list.push(
-      { seq, programDateTimeMs, isDiscontinuity, run, isGap: false, ...(told !== undefined && { key: told }), media },
+      { seq, programDateTimeMs, isDiscontinuity, run, isGap: false, ...(key !== undefined && { key }), media },
       group,
-      key?.seq,
     );
     if (end.isForced && !this.#isForcedTold) {
       this.#isForcedTold = true;
@@ -345,7 +343,7 @@ export class SegmentWriter implements SegmentSink {
       figures.add(kind, (plain.length * ts.payload[kind]) / (video + audio), span, list.targetDurationS);
     }
     const key = format.isEncrypted ? this.#useKey(open) : undefined;
-    const bytes = key === undefined ? plain : encrypt(plain, key.bytes, Buffer.from(key.iv, 'hex'));
+    const bytes = key === undefined ? plain : encrypt(plain, key.bytes, Buffer.from(key.told.iv, 'hex'));
     const file = paths.tsSegment(stream, this.#values(open, 'video', end.durationMs));
     open.group.add(file, bytes, 'segment');
     const isIndependent = video === 0 || end.video?.isIndependent === true;
@@ -357,7 +355,7 @@ export class SegmentWriter implements SegmentSink {
       parts: [],
       isIndependent,
     };
-    return key;
+    return key?.told;
   }
 
   #endCmaf(kind: Kind, open: Open, end: SegmentEnd, media: Media): void {
@@ -399,12 +397,6 @@ export class SegmentWriter implements SegmentSink {
     const bytes = keys.key(seq);
     open.group.share(file);
     open.group.add(file, bytes, 'small');
-    return {
-      seq,
-      file,
-      bytes,
-      uri,
-      iv: newIv().toString('hex'),
-    };
+    return { bytes, told: { file, uri, iv: newIv().toString('hex'), seq } };
   }
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { ledgerTextOf } from './ledger-state.ts';
 import { MemoryLedger } from './memory-ledger.ts';
+import type { PackagingWitnesses } from './packaged-stream.ts';
 import type { VhostChanges } from './testing-node.ts';
 import { configOf, EPOCH_MS, KEY, TestNode } from './testing-node.ts';
 import { streamOf } from './testing.ts';
@@ -78,6 +80,103 @@ test('what was open under low latency is a gap for whoever goes on, parts of it 
   assert.equal(open?.media.video?.init?.file, 'live/stream01-video-init-5.mp4');
 });
 
+/** Nodes that saw the last snapshot of a node. */
+function witnessesOf(node: TestNode): () => PackagingWitnesses {
+  const text = ledgerTextOf(node.snapshot, node.nowMs);
+  return () => ({
+    ask: (_, __, onState) => {
+      onState(text);
+      return Promise.resolve(true);
+    },
+  });
+}
+
+const LOST: readonly (readonly [string, (ledger: MemoryLedger) => MemoryLedger])[] = [
+  [
+    'is away',
+    (ledger) => {
+      ledger.isAway = true;
+      return ledger;
+    },
+  ],
+  ['has lost its data', () => new MemoryLedger(() => EPOCH_MS)],
+];
+for (const [how, lose] of LOST) {
+  test(`another node goes on by what the others saw while the ledger ${how}`, async (t) => {
+    for (const changes of [{}, { hls: { keys: KEYS } }, LOW_LATENCY]) {
+      const ledger = new MemoryLedger(() => EPOCH_MS);
+      const first = new TestNode(changes, { ledger });
+      await first.publish();
+      first.feed(streamOf({ seconds: 15 }));
+      const before = first.snapshot;
+      const second = new TestNode(changes, {
+        ledger: lose(ledger),
+        nodeId: 'node-2',
+        witnesses: witnessesOf(first),
+      });
+      t.after(() => [first, second].forEach((each) => each.close()));
+      second.nowMs = first.nowMs + 2_000;
+      await second.publish();
+      second.feed(streamOf({ seconds: 3.2 }));
+      const { segments, discontinuitySequence, targetDurationS, lineage } = second.snapshot;
+      const open = before.open === undefined ? [] : [before.open.seq];
+      const made = segments.at(-1);
+      const lastSeq = before.segments.at(-1)?.seq ?? 0;
+      assert.deepEqual([made?.seq, made?.isDiscontinuity], [lastSeq + open.length + 1, true]);
+      assert.deepEqual(
+        segments.filter(({ isGap }) => isGap).map(({ seq }) => seq),
+        open,
+      );
+      const old = segments.filter(({ seq }) => seq <= lastSeq);
+      assert.ok(old.length >= 3);
+      const namesOf = (all: typeof segments) => all.map(({ seq, media }) => [seq, (media.ts ?? media.video)?.file]);
+      assert.deepEqual(namesOf(old), namesOf(before.segments.filter(({ seq }) => seq >= (old[0]?.seq ?? 0))));
+      assert.deepEqual(
+        [discontinuitySequence, targetDurationS, lineage],
+        [before.discontinuitySequence, before.targetDurationS, before.lineage],
+      );
+      for (const { key } of old) {
+        if (key !== undefined) assert.deepEqual(await second.read(key.file), await first.read(key.file));
+      }
+    }
+  });
+}
+
+test('the last word to the ledger was lost with its node: no number is given again', async (t) => {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode({}, { ledger });
+  t.after(() => first.close());
+  await first.publish();
+  first.feed(streamOf({ seconds: 9 }));
+  ledger.isAway = true;
+  first.feed(streamOf({ startMs: 9_000, seconds: 4 }));
+  const { segments } = first.snapshot;
+  ledger.isAway = false;
+  const second = new TestNode({}, { ledger, nodeId: 'node-2', witnesses: witnessesOf(first) });
+  t.after(() => second.close());
+  second.nowMs = first.nowMs;
+  await second.publish();
+  assert.deepEqual(second.snapshot.segments, segments);
+  second.feed(streamOf({ seconds: 3 }));
+  assert.equal(second.snapshot.segments.at(-1)?.seq, (segments.at(-1)?.seq ?? 0) + 1);
+});
+
+test('what others saw of a session before the present one is not gone back to', async (t) => {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode({}, { ledger });
+  t.after(() => first.close());
+  await first.publish();
+  first.feed(streamOf({ seconds: 5 }));
+  const witnesses = witnessesOf(first);
+  first.feed(streamOf({ startMs: 5_000, seconds: 8 }));
+  const { segments } = first.snapshot;
+  const second = new TestNode({}, { ledger, nodeId: 'node-2', witnesses });
+  t.after(() => second.close());
+  second.nowMs = first.nowMs;
+  await second.publish();
+  assert.deepEqual(second.snapshot.segments, segments);
+});
+
 test('numbers never go back: after a disposal, in another format, and when nobody knows', async (t) => {
   const ledger = new MemoryLedger(() => EPOCH_MS);
   const begin = async (changes: VhostChanges, nowMs: number) => {
@@ -114,6 +213,7 @@ test('a ledger that says nothing sensible, or nothing at all, holds nobody up', 
   other.feed(streamOf({ seconds: 3 }));
   assert.equal(other.packaged.snapshot, undefined);
   t.mock.timers.tick(3_000);
+  await settled();
   assert.equal(other.snapshot.segments.length, 1, 'what came meanwhile was kept');
 });
 

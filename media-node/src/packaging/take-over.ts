@@ -1,7 +1,7 @@
 import type { PackagedSegment, PackagedTrack } from '#contract/packaging.ts';
 import type { LedgerState } from './ledger-state.ts';
-import { parseLedgerState } from './ledger-state.ts';
-import type { LedgerAnswer } from './packaged-stream.ts';
+import { nextSeq } from './ledger-state.ts';
+import type { Recalled } from './recollection.ts';
 
 /** An encoder that lost its origin may take so long to come to another one, whatever `dispose` says. */
 const LEAST_PAUSE_MS = 30_000;
@@ -14,7 +14,7 @@ export interface Beginning {
   readonly seq: number;
   /** Whether it goes on in the playlist of somebody before it; `segments`, a gap among them, are then listed. */
   readonly isContinued: boolean;
-  readonly segments: readonly (PackagedSegment & { readonly keySeq?: number | undefined })[];
+  readonly segments: readonly PackagedSegment[];
   readonly discontinuitySequence: number;
   readonly targetDurationS: number | undefined;
   readonly partTargetMs: number | undefined;
@@ -33,19 +33,19 @@ export interface BeginningContext {
 }
 
 /**
- * What a ledger's answer makes of a stream that an encoder publishes here. The numbers of its segments always go on, so that no
+ * What is remembered of a stream makes of one that an encoder publishes here. The numbers of its segments always go on, so that no
  * file's name means two contents; the playlist goes on when the one before it has not been disposed of, and is cut in the same
- * way. A node's own list that it has closed is not gone on with: its files are gone. Out of reach of the ledger, the number is the
- * time in seconds: no playlist comes that far by counting.
+ * way. A node's own list that it has closed is not gone on with: its files are gone. Where somebody who might know did not answer,
+ * the number is the time in seconds: no playlist comes that far by counting.
  */
-export function beginningOf(answer: LedgerAnswer, { nodeId, formatId, disposeMs, nowMs }: BeginningContext): Beginning {
-  const state = answer.kind === 'found' ? parseLedgerState(answer.state) : undefined;
-  if (state === undefined) return { ...NEW, seq: answer.kind === 'none' ? 0 : Math.floor(nowMs / 1_000) };
+export function beginningOf(recalled: Recalled, { nodeId, formatId, disposeMs, nowMs }: BeginningContext): Beginning {
+  if (recalled.kind !== 'found') return { ...NEW, seq: recalled.kind === 'none' ? 0 : Math.floor(nowMs / 1_000) };
+  const { state } = recalled;
   const pauseMs = Math.max(disposeMs, LEAST_PAUSE_MS) + 2_000 * state.targetDurationS;
   const isDisposed = nowMs - state.atMs > pauseMs;
-  // The open segment's number is passed over: parts of it may have been listed.
-  const seq = state.seq + (state.isLowLatency ? 2 : 1);
-  const { salt, endMs } = state;
+  const seq = nextSeq(state);
+  const { endMs } = state;
+  const salt = state.salt === '' ? undefined : state.salt;
   const isOther = state.format !== formatId || state.segments.length === 0 || state.nodeId === nodeId;
   if (isDisposed || isOther) {
     const gone = state.segments.filter(({ isDiscontinuity }) => isDiscontinuity).length;

@@ -35,16 +35,17 @@ export function buildWorks(beginning: Beginning, options: WorksOptions): Works {
   const list = new SegmentList(files, windowMs);
   list.targetDurationS = beginning.targetDurationS ?? list.targetDurationS;
   list.discontinuitySequence = beginning.discontinuitySequence;
-  for (const { keySeq, ...segment } of beginning.segments) {
+  for (const segment of beginning.segments) {
     const group = files.group();
-    if (segment.key !== undefined && keySeq !== undefined) {
-      group.share(segment.key.file);
-      group.add(segment.key.file, keys.key(keySeq), 'small');
+    const { key } = segment;
+    if (key?.seq !== undefined && beginning.salt !== undefined) {
+      group.share(key.file);
+      group.add(key.file, keys.key(key.seq), 'small');
     }
     for (const media of [segment.media.ts, segment.media.video, segment.media.audio]) {
       for (const file of [media, media?.init]) if (file !== undefined) group.adopt(file.file, file.bytes);
     }
-    list.push(segment, group, keySeq);
+    list.push(segment, group);
   }
   const figures = new TrackFigures();
   figures.restore(beginning.tracks);
@@ -55,7 +56,7 @@ export function buildWorks(beginning: Beginning, options: WorksOptions): Works {
 }
 
 /** What the next node needs to go on, for the ledger. */
-export function ledgerTextOf({ list, writer, figures, keys, lastSeq }: Works, nodeId: string, atMs: number): string {
+export function stateTextOf({ list, writer, figures, keys, lastSeq }: Works, nodeId: string, atMs: number): string {
   const { texts, discontinuitySequence } = list.texts(MAX_SEGMENTS_BYTES);
   const { format } = writer.settings;
   return ledgerText(

@@ -154,6 +154,7 @@ test('the environment of a media pod is what the node parses', () => {
     assert.equal(parsed.LIVECLUSTER_ROLE, role);
     assert.equal(parsed.LIVECLUSTER_RTMP_PORT, 2935);
     assert.equal(parsed.LIVECLUSTER_ORIGINS_HOST, 'live-origin.default.svc');
+    assert.equal(parsed.LIVECLUSTER_EDGES_HOST, role === 'origin' ? 'live-edge.default.svc' : undefined);
     assert.equal(Object.keys(env).length, Object.keys(parsed).length);
   }
 });

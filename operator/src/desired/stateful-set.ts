@@ -163,6 +163,8 @@ function environment(cluster: Cluster, role: Role): EnvVar[] {
     LIVECLUSTER_POD_IP: ofPod('status.podIP'),
     LIVECLUSTER_CONFIG_DIR: { value: CONFIG_DIR },
     LIVECLUSTER_ORIGINS_HOST: { value: serviceHost(names.role(name, 'origin'), namespace) },
+    // Origins alone ask edges.
+    ...(role === 'origin' && { LIVECLUSTER_EDGES_HOST: { value: serviceHost(names.role(name, 'edge'), namespace) } }),
     LIVECLUSTER_RTMP_PORT: { value: String(ports.rtmp) },
     // Only where it is on: a variable more would roll the pods of every cluster.
     ...(ports.rtmps === undefined ? {} : { LIVECLUSTER_RTMPS_PORT: { value: String(ports.rtmps) } }),

@@ -3,7 +3,8 @@ import type { Role } from '#contract/names.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
 import { ClusterPackagings } from '../cluster-packagings.ts';
-import type { LeasedDirectory, LeasedDirectoryOptions } from '../leased-directory.ts';
+import type { LeasedDirectory } from '../leased-directory.ts';
+import type { LeasedDirectoryOptions } from '../lease-options.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from '../memory-directory.ts';
 import { PackagingClient } from '../packaging-client.ts';
 import { RemotePackagings } from '../remote-packagings.ts';
@@ -55,7 +56,11 @@ export class PackagingRig {
       node: { status: () => ({}) as never, notReady: () => [], drain: () => undefined, close: () => undefined },
       config: testConfig(),
       peers: { settle: () => Promise.resolve(), peerPublisher: () => ({}) as never, peerYield: () => ({}) as never },
-      packaging: { own: packager, fetched: (key, file) => remote?.inMemory(key, file) },
+      packaging: {
+        own: packager,
+        fetched: (key, file) => remote?.inMemory(key, file),
+        told: (key) => remote?.told(key),
+      },
       metrics: { contentType: 'text/plain', render: () => Promise.resolve('') },
       token: () => TOKEN,
       logger,
