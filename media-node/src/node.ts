@@ -123,8 +123,6 @@ class WiredNode implements MediaNode {
       registry: this.#streams,
       ledger: this.#shared?.ledger,
       cluster: () => this.#side?.packagings,
-      witnesses: () => this.#side?.witnesses,
-      witnesses: () => this.#side?.witnesses,
       secret: relayKey,
       folder: options.hlsFolder,
       folderMostBytes: options.hlsMostBytes,
@@ -204,8 +202,6 @@ class WiredNode implements MediaNode {
       packaging: {
         own: this.#packaging.own,
         fetched: (key, file) => this.#entered().fetchedFile(key, file),
-        told: (key) => this.#side?.toldPackaging(key),
-        told: (key) => this.#side?.toldPackaging(key),
       },
       metrics: this.#metrics,
       token: options.adminToken,
