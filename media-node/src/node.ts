@@ -123,6 +123,7 @@ class WiredNode implements MediaNode {
       registry: this.#streams,
       ledger: this.#shared?.ledger,
       cluster: () => this.#side?.packagings,
+      witnesses: () => this.#side?.witnesses,
       secret: relayKey,
       folder: options.hlsFolder,
       folderMostBytes: options.hlsMostBytes,
@@ -202,6 +203,7 @@ class WiredNode implements MediaNode {
       packaging: {
         own: this.#packaging.own,
         fetched: (key, file) => this.#entered().fetchedFile(key, file),
+        told: (key) => this.#side?.toldPackaging(key),
       },
       metrics: this.#metrics,
       token: options.adminToken,
