@@ -144,6 +144,27 @@ describe('packaged streams of other nodes', () => {
     }
   });
 
+  test('what nobody has since nobody watched is a gap as soon as somebody asks for it', async () => {
+    const rig = open();
+    const [first, second, edge] = [await rig.node('origin'), await rig.node('origin'), await rig.node('edge')];
+    await rig.settled();
+    const packaged = await first.publish(key);
+    const lost = [packaged.segment(), packaged.segment()];
+    await first.crash();
+    const next = await second.publish(key, packaged.state);
+    const after = next.segment();
+    const stream = await found(edge);
+    const before = await shows(stream, after);
+    assert.equal(await stream.read(fileOf(before, lost[0]!)), undefined);
+    const gaps = () => stream.snapshot?.segments.filter(({ isGap }) => isGap).map(({ seq }) => seq) ?? [];
+    await until('both are gaps', () => gaps().length === 2);
+    assert.deepEqual(gaps(), lost);
+    const later = next.segment();
+    await shows(stream, later);
+    assert.deepEqual(gaps(), lost, 'and stay it');
+    assert.deepEqual(await stream.read(fileOf(stream.snapshot, after)), contentOf(second.nodeId, after));
+  });
+
   test('what nobody has any more is a gap', async () => {
     const rig = open();
     const [first, second, edge] = [await rig.node('origin'), await rig.node('origin'), await rig.node('edge')];
