@@ -1,6 +1,6 @@
 import { EMPTY } from '../lib/bytes.ts';
 import { FormatError } from '../lib/format-error.ts';
-import { type AudioInfo, parseAc3Header, parseMpegAudioHeader } from '../media/codecs/audio-headers.ts';
+import { type AudioInfo, parseAc3Header, parseMpegAudioHeader, withFlacMarker } from '../media/codecs/audio-headers.ts';
 import { makeAudioTrack, makeVideoTrack } from '../media/codecs/make-track.ts';
 import type { MediaSink } from '../media/media-sink.ts';
 import type { StreamClock } from '../media/stream-clock.ts';
@@ -121,7 +121,8 @@ export class FlvDemuxer {
         break;
       }
       case 'config': {
-        const config = payload.subarray(body.start, body.end);
+        const said = payload.subarray(body.start, body.end);
+        const config = body.audioCodec === 'flac' ? withFlacMarker(said) : said;
         if (this.#audio?.codec === body.audioCodec && this.#audio.config.equals(config)) return;
         this.#audio = makeAudioTrack(this.#nextTrackId(), body.audioCodec, Buffer.from(config), {
           sampleRate: 0,

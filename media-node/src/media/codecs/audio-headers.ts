@@ -14,6 +14,15 @@ export function parseOpusHead(bytes: Buffer): AudioInfo {
   return { sampleRate: 48000, channels: bytes[9]! };
 }
 
+/** `fLaC` and the head of a STREAMINFO block that is the last one of 34 bytes. RFC 9639 §8.1. */
+const FLAC_HEAD = Buffer.from('664c614380000022', 'hex');
+const STREAMINFO_BYTES = 34;
+
+/** A FLAC configuration with its marker: ffmpeg sends STREAMINFO alone, where E-RTMP v2 wants both. */
+export function withFlacMarker(config: Buffer): Buffer {
+  return config.length === STREAMINFO_BYTES ? Buffer.concat([FLAC_HEAD, config]) : config;
+}
+
 /** `fLaC` and the STREAMINFO block. RFC 9639 §8.2. */
 export function parseFlacHead(bytes: Buffer): AudioInfo {
   if (bytes.length < 42 || bytes.toString('latin1', 0, 4) !== 'fLaC' || (bytes[4]! & 0x7f) !== 0) {

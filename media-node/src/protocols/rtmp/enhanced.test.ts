@@ -111,12 +111,18 @@ describe('media', () => {
     });
   }
 
-  for (const [name, header, frame] of [
+  for (const [name, header, frame, headerOut = header] of [
     ['Opus', '90 4f707573 4f70757348656164 01 02 3801 80bb0000 0000 00', '91 4f707573 aabb'],
     [
       'FLAC',
       `90 664c6143 664c6143 00000022 1000 1000 000000 000000 0bb802f0 00000000 ${'00'.repeat(16)}`,
       '91 664c6143 aabb',
+    ],
+    [
+      'FLAC without its marker, as ffmpeg sends it,',
+      `90 664c6143 1000 1000 000000 000000 0bb802f0 00000000 ${'00'.repeat(16)}`,
+      '91 664c6143 aabb',
+      `90 664c6143 664c6143 80000022 1000 1000 000000 000000 0bb802f0 00000000 ${'00'.repeat(16)}`,
     ],
     ['AC-3', undefined, '91 61632d33 0b77 0000 1e40 aabb'],
     ['E-AC-3', undefined, '91 65632d33 0b77 0000 3f84 aabb'],
@@ -126,7 +132,7 @@ describe('media', () => {
       encoder.send(RTMP_DATA, encodeAmf0('onMetaData', { audiocodecid: 1 }));
       if (header !== undefined) encoder.send(RTMP_AUDIO, hex(header));
       encoder.send(RTMP_AUDIO, hex(frame), 20);
-      const wanted = [header, frame].flatMap((text) => (text === undefined ? [] : [hex(text).toString('hex')]));
+      const wanted = [headerOut, frame].flatMap((text) => (text === undefined ? [] : [hex(text).toString('hex')]));
       await until('all', () => payloads(viewer, RTMP_AUDIO).length === wanted.length);
       assert.deepEqual(payloads(viewer, RTMP_AUDIO), wanted);
     });
