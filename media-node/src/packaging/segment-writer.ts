@@ -9,6 +9,7 @@ import type { Frame } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import type { FileGroup, StreamFiles } from './file-store.ts';
+import { ForcedCuts } from './forced-cuts.ts';
 import type { PackagingFormat } from './packaging-format.ts';
 import { partTargetOf } from './part-target.ts';
 import type { CmafPart } from './renditions.ts';
@@ -73,9 +74,6 @@ interface Cmaf {
 /** Of a segment that is as long as the target duration; a snapshot may have twice as many. */
 const MOST_PARTS = 500;
 
-/** A GOP that has been cut so often is told of before its end, which may never come. */
-const MOST_CUTS_UNTOLD = 3;
-
 const KINDS = ['video', 'audio'] as const;
 
 /** Turns a Segmenter's cuts into files and a list of segments. */
@@ -98,12 +96,11 @@ export class SegmentWriter implements SegmentSink {
   partTargetMs: number | undefined;
   /** Frames that a muxer could not take. */
   broken = 0;
-  #isForcedTold = false;
-  /** In a row, without a key frame between. */
-  #forcedCuts = 0;
+  readonly #forcedCuts: ForcedCuts;
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
+    this.#forcedCuts = new ForcedCuts(options.log, options.onLongGop);
     this.#settings = options.settings;
     this.#seq = options.seq;
     this.#isContinued = options.isContinued;
@@ -202,7 +199,7 @@ export class SegmentWriter implements SegmentSink {
   }
 
   onEnd(end: SegmentEnd): void {
-    const { list, log, onSegment } = this.#options;
+    const { list, onSegment } = this.#options;
     const open = this.#open;
     if (open === undefined) return;
     const media: Media = {};
@@ -220,26 +217,9 @@ export class SegmentWriter implements SegmentSink {
       { seq, programDateTimeMs, isDiscontinuity, run, isGap: false, ...(key !== undefined && { key }), media },
       group,
     );
-    if (end.isForced && !this.#isForcedTold) {
-      this.#isForcedTold = true;
-      const keyframeIntervalS = this.#settings.format.fragmentMs / 1_000;
-      log.warn(
-        { seq, targetDurationS: list.targetDurationS, keyframeIntervalS },
-        "HLS segment cut without a key frame: the encoder's GOP is longer than the target duration; set its keyframe interval to keyframeIntervalS",
-      );
-    } else if (!end.isForced) this.#isForcedTold = false;
-    this.#tellLongGop(end);
+    const { targetDurationS } = list;
+    this.#forcedCuts.add(end, { seq, targetDurationS, fragmentMs: this.#settings.format.fragmentMs });
     onSegment(end.isForced);
-  }
-
-  #tellLongGop({ isForced, cutGopMs: keyFrameDistanceMs }: SegmentEnd): void {
-    this.#forcedCuts = isForced ? this.#forcedCuts + 1 : 0;
-    const targetDurationMs = this.#options.list.targetDurationS * 1_000;
-    // A segment may also be cut because it is too large.
-    if (keyFrameDistanceMs === undefined || keyFrameDistanceMs <= targetDurationMs) return;
-    if (isForced && this.#forcedCuts < MOST_CUTS_UNTOLD) return;
-    const { fragmentMs } = this.#settings.format;
-    this.#options.onLongGop({ keyFrameDistanceMs, targetDurationMs, fragmentMs });
   }
 
   get #hasAny(): boolean {
