@@ -19,7 +19,9 @@ node_modules/.livecluster-installed: package.json package-lock.json
 	@$(NODE) -v | grep -q '^v24\.' || { echo "node_modules/.bin/node is $$($(NODE) -v || echo absent), not v24: remove node_modules and run make again."; exit 1; }
 	@touch $@
 
+# Without a C compiler it says what that costs; what tests or measures asks again with --require, after system-packages.sh.
 deps: node_modules/.livecluster-installed
+	@$(NODE) media-node/native/build.ts
 .PHONY: deps
 
 run: deps ## Run examples/livecluster.yaml here: origins and edges on loopback, a demo stream, http://localhost:8080/
@@ -68,11 +70,13 @@ image: deps ## Build the container image with buildah on the rig's base
 
 bench: deps ## Measure against the targets, beside peers; exits 1 on a missed one
 	@scripts/system-packages.sh bench
+	@$(NODE) media-node/native/build.ts --require
 	@exec $(NODE) bench/main.ts
 
 soak: deps ## Publishers and viewers come and go at 50 a second for SOAK_MINUTES (3); exits 1 when something grows
 	@scripts/system-packages.sh bench
+	@$(NODE) media-node/native/build.ts --require
 	@exec $(NODE) bench/soak.ts
 
 clean: ## Remove what make installed in this folder
-	rm -rf node_modules .cache e2e/artifacts
+	rm -rf node_modules .cache e2e/artifacts media-node/native/build

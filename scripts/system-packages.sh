@@ -9,15 +9,15 @@ set -eu
 
 packages_of() {
   case $1 in
-    # The encoders, the players, the Redis, the cache and the maker of certificates of the tests.
+    # The encoders, the players, the Redis, the cache and the maker of certificates of the tests; the compiler of media-node/native.
     test)
-      echo ffmpeg redis-server openssl rtmpdump gstreamer1.0-tools gstreamer1.0-plugins-good \
+      echo gcc libc6-dev ffmpeg redis-server openssl rtmpdump gstreamer1.0-tools gstreamer1.0-plugins-good \
         gstreamer1.0-plugins-bad vlc-bin vlc-plugin-base chromium nginx
       ;;
     # The Kubernetes of the end-to-end test: container runtime, pod network, kube-proxy's tools, image builds.
-    # Its players: Chromium, and Python for a reader of playlists.
+    # Its players: Chromium, and Python for a reader of playlists. The compiler of media-node/native, which goes into the image.
     e2e)
-      echo ffmpeg redis-server containerd runc containernetworking-plugins nftables iptables conntrack iproute2 \
+      echo gcc libc6-dev ffmpeg redis-server containerd runc containernetworking-plugins nftables iptables conntrack iproute2 \
         buildah openssl util-linux mount procps ca-certificates chromium python3-venv
       ;;
     # The compiler of the benchmark's own tools, the peers it measures beside, and what pins, watches and feeds them.

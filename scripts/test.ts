@@ -88,6 +88,7 @@ const STEPS: Record<string, () => Promise<Omit<Outcome, 'name' | 'seconds'>>> = 
   lint: () => check('oxlint', '--type-aware', '--deny-warnings'),
   format: () => check('prettier', '--check', '--log-level', 'warn', '.'),
   generated: () => check(process.execPath, 'scripts/gen.ts', '--check'),
+  native: () => check(process.execPath, 'media-node/native/build.ts', '--require'),
   unit: () => {
     const files = narrowed[0] === 'unit' && narrowed.length > 1 ? narrowed.slice(1) : unitFiles();
     return nodeTest([], files, ['--test-concurrency=2', '--test-timeout=180000']);
@@ -101,7 +102,12 @@ const STEPS: Record<string, () => Promise<Omit<Outcome, 'name' | 'seconds'>>> = 
     return endToEnd(nodeTest);
   },
 };
-const GROUPS: Record<string, string[]> = { checks: ['types', 'lint', 'format', 'generated'] };
+const GROUPS: Record<string, string[]> = {
+  checks: ['types', 'lint', 'format', 'generated'],
+  // Their tests fail without the compiled module.
+  unit: ['native', 'unit'],
+  e2e: ['native', 'e2e'],
+};
 
 function unitFiles(): string[] {
   return ['contract', 'operator', 'media-node', 'local', 'scripts', 'charts', 'bench', 'e2e/cluster'].flatMap(
@@ -110,7 +116,7 @@ function unitFiles(): string[] {
 }
 
 const wanted = narrowed.length === 0 ? Object.keys(STEPS) : narrowed[0] === 'unit' ? ['unit'] : narrowed;
-const names = wanted.flatMap((name) => GROUPS[name] ?? [name]);
+const names = [...new Set(wanted.flatMap((name) => GROUPS[name] ?? [name]))];
 const unknown = names.filter((name) => !(name in STEPS));
 if (unknown.length > 0) {
   console.error(
