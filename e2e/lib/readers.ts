@@ -3,6 +3,7 @@ import { ensureTools } from '../cluster/tools.ts';
 import { PeerTool } from '../../media-node/src/protocols/testing/peer-tools.ts';
 import { command } from './kubectl.ts';
 import type { CommandResult } from './kubectl.ts';
+import { until } from './until.ts';
 
 /*
  * Programs of other people that read what is served: each gets an address, reads some seconds of it, and must find nothing to
@@ -41,10 +42,13 @@ function assertContent(program: string, url: string, { code, stderr }: CommandRe
  */
 const BEGAN_AGAIN = /DTS \d+ < \d+ out of order|Non-monotonous DTS in output stream/;
 const MOST_READS = 20;
+/** Read of DASH: enough for two segments and a bit of each track, and far less than is listed. */
+const DASH_SECONDS = 4;
 
-/** Reads live DASH with one of ffmpeg's programs, until no segment has come meanwhile. */
-async function inOneManifest(read: () => Promise<void>): Promise<void> {
+/** Reads live DASH with one of ffmpeg's programs, just after a segment came, until none comes meanwhile. */
+async function inOneManifest(url: string, read: () => Promise<void>): Promise<void> {
   for (let reads = 1; ; reads++) {
+    await nextSegment(url);
     try {
       return await read();
     } catch (error) {
@@ -53,12 +57,19 @@ async function inOneManifest(read: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Waits for a manifest that lists another segment than the last one. */
+async function nextSegment(url: string): Promise<void> {
+  const listed = async () => /publishTime="[^"]+"/.exec(await (await fetch(url)).text())?.[0];
+  const before = await listed();
+  await until(`${url} lists another segment`, async () => (await listed()) !== before);
+}
+
 /** ffmpeg takes the media apart and decodes it; a word on its standard error is a complaint. */
-async function ffmpeg(url: string, ...tracks: ('video' | 'audio')[]): Promise<void> {
+async function ffmpeg(url: string, tracks: readonly ('video' | 'audio')[], seconds = SECONDS): Promise<void> {
   const result = await command(
     'ffmpeg',
     [
-      ...['-hide_banner', '-loglevel', 'warning', '-nostdin', '-xerror', '-i', url, '-t', String(SECONDS)],
+      ...['-hide_banner', '-loglevel', 'warning', '-nostdin', '-xerror', '-i', url, '-t', String(seconds)],
       ...['-f', 'framecrc', '-'],
     ],
     { timeoutMs: LIMIT_MS },
@@ -67,7 +78,7 @@ async function ffmpeg(url: string, ...tracks: ('video' | 'audio')[]): Promise<vo
   // Of two tracks the picture comes first: "0, dts, pts, duration, size, crc".
   const frames = (index: number) => result.stdout.split('\n').filter((line) => line.startsWith(`${index},`)).length;
   for (const [index, kind] of tracks.entries()) {
-    const least = (kind === 'video' ? 25 : 43) * (SECONDS - 1);
+    const least = (kind === 'video' ? 25 : 43) * (seconds - 1);
     assert.ok(
       frames(index) >= least,
       `ffmpeg got ${frames(index)} frames of ${kind} from ${url}, of at least ${least}`,
@@ -141,18 +152,20 @@ async function gstreamer(url: string, ...demuxers: string[]): Promise<void> {
  */
 export function readersOf(lowLatencyHost: string): readonly Reader[] {
   const path = (file: string) => `/live/stream01${file}`;
+  const dash = (url: string, read: (mpd: string) => Promise<void>) =>
+    inOneManifest(url + path('.mpd'), () => read(url + path('.mpd')));
   return [
-    { name: 'ffmpeg, HLS of MPEG-TS', read: (url) => ffmpeg(url + path('.m3u8'), 'video', 'audio') },
+    { name: 'ffmpeg, HLS of MPEG-TS', read: (url) => ffmpeg(url + path('.m3u8'), ['video', 'audio']) },
     {
       name: 'ffmpeg, Low-Latency HLS',
       host: lowLatencyHost,
-      read: (url) => ffmpeg(url + path('.m3u8'), 'video', 'audio'),
+      read: (url) => ffmpeg(url + path('.m3u8'), ['video', 'audio']),
     },
-    { name: 'ffmpeg, DASH', read: (url) => inOneManifest(() => ffmpeg(url + path('.mpd'), 'video', 'audio')) },
-    { name: 'ffmpeg, HTTP-TS', read: (url) => ffmpeg(url + path('.ts'), 'video', 'audio') },
-    { name: 'ffmpeg, HTTP-AAC', read: (url) => ffmpeg(url + path('.aac'), 'audio') },
+    { name: 'ffmpeg, DASH', read: (url) => dash(url, (mpd) => ffmpeg(mpd, ['video', 'audio'], DASH_SECONDS)) },
+    { name: 'ffmpeg, HTTP-TS', read: (url) => ffmpeg(url + path('.ts'), ['video', 'audio']) },
+    { name: 'ffmpeg, HTTP-AAC', read: (url) => ffmpeg(url + path('.aac'), ['audio']) },
     { name: 'ffprobe, HLS of MPEG-TS', read: (url) => ffprobe(url + path('.m3u8'), 'h264', 'aac') },
-    { name: 'ffprobe, DASH', read: (url) => inOneManifest(() => ffprobe(url + path('.mpd'), 'h264', 'aac')) },
+    { name: 'ffprobe, DASH', read: (url) => dash(url, (mpd) => ffprobe(mpd, 'h264', 'aac')) },
     { name: "gohlslib's client, HLS of MPEG-TS", read: (url) => gohlslib(url + path('.m3u8')) },
     {
       // It reads playlists without waiting (_HLS_msn): from an edge that is a moment behind it takes the same part again.
