@@ -1,30 +1,21 @@
 import type { Logger } from 'pino';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PeerPublisher } from '#contract/peer-api.ts';
-import type { ConfigStore } from '../config/config-store.ts';
 import { StreamError } from '../stream/errors.ts';
 import { GateError } from '../stream/gate.ts';
 import type { Gate, Publication, SessionInfo } from '../stream/gate.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { StreamRegistry } from '../stream/stream-registry.ts';
 import type { Stream } from '../stream/stream.ts';
-import type { Directory, NodeInfo } from './directory.ts';
+import type { GateParts } from './gate-parts.ts';
 import { HandOver } from './hand-over.ts';
 import type { HandOverContext } from './hand-over.ts';
-import type { OriginFinder, PeerAnswers, PublisherProbe } from './ports.ts';
+import type { PeerAnswers } from './ports.ts';
 import type { PushClient } from '../stream/relay.ts';
 import { Publications } from './publications.ts';
 
-export interface EdgeGateOptions {
-  readonly node: NodeInfo;
-  readonly config: Pick<ConfigStore, 'vhosts'>;
-  /** Streams that viewers play; a stream published here is not among them until it is pulled from its origin. */
-  readonly registry: StreamRegistry;
-  readonly directory: Directory;
-  readonly probe: PublisherProbe;
-  readonly finder: OriginFinder;
+export interface EdgeGateOptions extends GateParts {
   readonly pushClient: PushClient;
-  readonly logger: Logger;
   /** How long a new encoder waits for an origin. Default 5 s. */
   readonly startMs?: number;
   /** How long it goes on without one after its origin was lost. Default 4 s. */

@@ -1,27 +1,18 @@
 import type { Logger } from 'pino';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PeerPublisher } from '#contract/peer-api.ts';
-import type { ConfigStore } from '../config/config-store.ts';
 import { StreamError } from '../stream/errors.ts';
 import { GateError } from '../stream/gate.ts';
 import type { Gate, Publication, SessionInfo } from '../stream/gate.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
-import type { StreamRegistry } from '../stream/stream-registry.ts';
 import type { Stream } from '../stream/stream.ts';
-import type { Directory, NodeInfo } from './directory.ts';
-import type { OriginFinder, PeerAnswers, PublisherProbe } from './ports.ts';
+import type { GateParts } from './gate-parts.ts';
+import type { PeerAnswers } from './ports.ts';
 import { Publications } from './publications.ts';
 import type { Holding, PublicationSlot } from './publications.ts';
 import { StreamClaim } from './stream-claim.ts';
 
-export interface OriginGateOptions {
-  readonly node: NodeInfo;
-  readonly config: Pick<ConfigStore, 'vhosts'>;
-  readonly registry: StreamRegistry;
-  readonly directory: Directory;
-  readonly probe: PublisherProbe;
-  readonly finder: OriginFinder;
-  readonly logger: Logger;
+export interface OriginGateOptions extends GateParts {
   /** See StreamClaimOptions. */
   readonly silenceMs?: number;
 }
