@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Packet, Tool } from '../testing/ffmpeg.ts';
-import { probePackets, publishTestPicture } from '../testing/ffmpeg.ts';
+import { probePackets, publishTestPicture, run, TEST_INPUT } from '../testing/ffmpeg.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
 import { until } from '../testing/until.ts';
@@ -41,6 +42,14 @@ describe('ffmpeg publishes', () => {
     assertPlayable(packets);
   });
 
+  test('and ffmpeg plays it that was told to begin elsewhere: a live stream answers that and goes on', async () => {
+    const url = `rtmp://127.0.0.1:${node.rtmpPort}/live/test`;
+    const player = run('ffmpeg', ['-ss', '3', '-i', url, '-t', '1', '-c', 'copy', '-f', 'framecrc', '-']);
+    const ended = await Promise.race([player.done, delay(20_000, undefined, { ref: false })]);
+    player.stop();
+    assert.ok((ended?.match(/^0,/gm)?.length ?? 0) > 10, ended ?? 'ffmpeg waits for ever');
+  });
+
   test('and ffprobe plays it over HTTP-FLV', async () => {
     const { packets, codecs } = await probePackets(`http://127.0.0.1:${node.httpPort}/live/test.flv`, 2);
     assert.deepEqual(codecs, ['aac', 'h264']);
@@ -69,6 +78,15 @@ describe('ffmpeg publishes', () => {
     assert.equal(asked?.session.param, '?token=secret');
     assert.equal(asked.session.tcUrl, `rtmp://127.0.0.1:${node.rtmpPort}/live`);
     assert.equal(asked.session.ip, '127.0.0.1');
+  });
+
+  test('and its end is its own: the connection is not said to have broken', async () => {
+    const own = await startTestNode();
+    const url = `rtmp://127.0.0.1:${own.rtmpPort}/live/short`;
+    await run('ffmpeg', [...TEST_INPUT, '-t', '1', '-f', 'flv', url]).done;
+    await until('its end', () => own.rtmp.sessions.size === 0);
+    assert.deepEqual([...own.rtmp.stats().ends], [['peer', 1]]);
+    own.close();
   });
 
   test('and a second ffmpeg under the same name is refused, the first goes on', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -69,6 +69,8 @@ function assertPlayable(flv: Buffer): void {
 before(async () => {
   node = await startTestNode();
   folder = await mkdtemp(join(tmpdir(), 'livecluster-peers-'));
+  // VLC reads it as nobody.
+  await chmod(folder, 0o755);
   await run('ffmpeg', [...TEST_INPUT.filter((word) => word !== '-re'), '-t', '2', join(folder, 'in.flv')]).done;
   encoder = publishTestPicture(rtmpUrl('picture'));
   await until('frames from ffmpeg', () => (streamOf('picture')?.stats().framesIn ?? 0) > 50);
@@ -119,6 +121,15 @@ describe('plays', () => {
 });
 
 describe('publishes', () => {
+  test('VLC, which encodes it anew', async () => {
+    const watch = tool('rtmpdump', '-q', '-v', '-r', rtmpUrl('vlc'), '-o', '-');
+    await until('the viewer', () => streamOf('vlc')?.stats().viewers.rtmp === 1);
+    const codecs = 'vcodec=h264,vb=300,venc=x264{keyint=12,preset=ultrafast},acodec=mp4a,ab=64,channels=2';
+    const sout = `#transcode{${codecs}}:std{access=rtmp,mux=ffmpeg{mux=flv},dst=${rtmpUrl('vlc')}}`;
+    tool('cvlc', '-I', 'dummy', '-q', '--sout', sout, join(folder, 'in.flv'));
+    assertPlayable(await watch.output(40_000));
+  });
+
   for (const [name, sink, location] of [
     ["GStreamer's rtmpsink (librtmp)", 'rtmpsink', (url: string) => `location=${url} live=1`],
     ["GStreamer's rtmp2sink (its own)", 'rtmp2sink', (url: string) => `location=${url}`],
