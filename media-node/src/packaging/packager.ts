@@ -261,7 +261,9 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#isEnded = false;
     const { nodeId, now, log } = this.#options;
     const { format, hls } = this.#settings;
-    const beginning = beginningOf(recalled, { nodeId, formatId: format.id, disposeMs: hls.disposeMs, nowMs: now() });
+    const { hasDisk } = this.#files;
+    const { disposeMs } = hls;
+    const beginning = beginningOf(recalled, { nodeId, formatId: format.id, disposeMs, hasDisk, nowMs: now() });
     const { before } = beginning;
     const isElsewhere = before !== undefined && before.nodeId !== nodeId && before.seq > (this.#works?.lastSeq ?? -1);
     if (this.#works === undefined || isElsewhere) {

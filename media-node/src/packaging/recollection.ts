@@ -9,9 +9,14 @@ const ENOUGH_MS = 300;
 const WITNESSES_MS = 1_000;
 const LEDGER_MS = 3_000;
 
-/** `none`: everybody was asked, and nobody knows the stream; `away`: somebody who did not answer might. */
+/**
+ * `none`: everybody was asked, and nobody knows the stream; `away`: somebody who did not answer might. `isForgotten`: the ledger
+ * alone remembers it, no node has anything of it any more.
+ */
 export type Recalled =
-  { readonly kind: 'found'; readonly state: LedgerState } | { readonly kind: 'none' } | { readonly kind: 'away' };
+  | { readonly kind: 'found'; readonly state: LedgerState; readonly isForgotten: boolean }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'away' };
 
 /**
  * What is remembered of a stream's last packaging: the ledger's word, and what the other nodes saw, asked at the same time.
@@ -25,6 +30,7 @@ export class Recollection {
   readonly #seen: LedgerState[] = [];
   /** Undefined while they are asked; then whether all have answered. */
   #areWitnessesHeard: boolean | undefined;
+  readonly #hasWitnesses: boolean;
   #isEnough = false;
   readonly #asking = new AbortController();
   readonly #timers: readonly NodeJS.Timeout[];
@@ -34,6 +40,7 @@ export class Recollection {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.whole = promise;
     this.#resolve = resolve;
+    this.#hasWitnesses = witnesses !== undefined;
     this.#timers = [
       after(ENOUGH_MS, () => {
         this.#isEnough = true;
@@ -53,7 +60,8 @@ export class Recollection {
   /** What came of it until now. */
   get soFar(): Recalled {
     const state = furthest(this.#states());
-    if (state !== undefined) return { kind: 'found', state };
+    const isForgotten = this.#hasWitnesses && this.#areWitnessesHeard === true && this.#seen.length === 0;
+    if (state !== undefined) return { kind: 'found', state, isForgotten };
     return { kind: this.#ledger?.kind === 'none' && this.#areWitnessesHeard === true ? 'none' : 'away' };
   }
 

@@ -54,6 +54,38 @@ test('another node goes on with the playlist: numbers, keys and old segments, af
   assert.equal(second.packagings.stats().takeOvers, 1);
 });
 
+test('what no node remembers is not listed again, as its files are nowhere: the numbers go on in a playlist of its own', async (t) => {
+  const nobody: PackagingWitnesses = { ask: () => Promise.resolve(true) };
+  for (const [isWhole, changes] of [
+    [true, {}],
+    [true, LOW_LATENCY],
+    [false, {}],
+  ] as const) {
+    const ledger = new MemoryLedger(() => EPOCH_MS);
+    const witnesses = (): PackagingWitnesses => (isWhole ? nobody : { ask: () => Promise.resolve(false) });
+    const first = new TestNode(changes, { ledger });
+    const second = new TestNode(changes, { ledger, nodeId: 'node-2', witnesses });
+    t.after(() => [first, second].forEach((each) => each.close()));
+    await first.publish();
+    first.feed(streamOf({ seconds: 15 }));
+    const before = first.snapshot;
+    second.nowMs = first.nowMs + 4_000;
+    await second.publish();
+    second.feed(streamOf({ seconds: 3 }));
+    const { segments, discontinuitySequence } = second.snapshot;
+    const last = before.segments.at(-1)!.seq;
+    if (isWhole) {
+      assert.ok(segments[0]!.seq > last && discontinuitySequence > before.discontinuitySequence);
+      assert.ok(segments.every(({ isGap, isDiscontinuity }) => !isGap && !isDiscontinuity));
+    } else {
+      assert.ok(
+        segments.some(({ seq }) => seq <= last),
+        'somebody who did not answer may have them',
+      );
+    }
+  }
+});
+
 test('what was open under low latency is a gap for whoever goes on, parts of it having been told', async (t) => {
   const ledger = new MemoryLedger(() => EPOCH_MS);
   const first = new TestNode(LOW_LATENCY, { ledger });

@@ -28,6 +28,8 @@ export interface BeginningContext {
   /** See PackagingFormat. */
   readonly formatId: string;
   readonly disposeMs: number;
+  /** Whether this node keeps files on a disk, through its restarts. */
+  readonly hasDisk: boolean;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
 }
@@ -35,10 +37,13 @@ export interface BeginningContext {
 /**
  * What is remembered of a stream makes of one that an encoder publishes here. The numbers of its segments always go on, so that no
  * file's name means two contents; the playlist goes on when the one before it has not been disposed of, and is cut in the same
- * way. A node's own list that it has closed is not gone on with: its files are gone. Where somebody who might know did not answer,
+ * way. A node's own list that it has closed is not gone on with, nor what no node knows any more: their files are gone. Where somebody who might know did not answer,
  * the number is the time in seconds: no playlist comes that far by counting.
  */
-export function beginningOf(recalled: Recalled, { nodeId, formatId, disposeMs, nowMs }: BeginningContext): Beginning {
+export function beginningOf(
+  recalled: Recalled,
+  { nodeId, formatId, disposeMs, hasDisk, nowMs }: BeginningContext,
+): Beginning {
   if (recalled.kind !== 'found') return { ...NEW, seq: recalled.kind === 'none' ? 0 : Math.floor(nowMs / 1_000) };
   const { state } = recalled;
   const pauseMs = Math.max(disposeMs, LEAST_PAUSE_MS) + 2_000 * state.targetDurationS;
@@ -47,7 +52,8 @@ export function beginningOf(recalled: Recalled, { nodeId, formatId, disposeMs, n
   const { endMs } = state;
   const salt = state.salt === '' ? undefined : state.salt;
   const isOther = state.format !== formatId || state.segments.length === 0 || state.nodeId === nodeId;
-  if (isDisposed || isOther) {
+  const isGone = isDisposed || (recalled.isForgotten && !hasDisk);
+  if (isGone || isOther) {
     const gone = state.segments.filter(({ isDiscontinuity }) => isDiscontinuity).length;
     const discontinuitySequence = state.discontinuitySequence + gone + 1;
     return { ...NEW, before: state, seq, discontinuitySequence, salt, endMs: Math.min(endMs, nowMs) };
