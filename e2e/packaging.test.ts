@@ -207,9 +207,9 @@ test('Chromium plays every output, each request at another edge', async () => {
     const player = await browser.play(name, kind, `${proxy?.url ?? `http://${service}:8080`}${path}`);
     watching.push({ player, ...(proxy && { proxy }) });
   }
-  await Promise.all(watching.map(({ player }) => player.moreSeconds(5, 45_000)));
+  await Promise.all(watching.map(({ player }) => player.moreSeconds(5, 90_000)));
   await Promise.all(watching.map(({ player }) => player.reset()));
-  await Promise.all(watching.map(({ player }) => player.moreSeconds(8)));
+  await Promise.all(watching.map(({ player }) => player.moreSeconds(8, 60_000)));
   for (const { player, proxy } of watching) {
     const seen = await player.figures();
     assert.deepEqual([seen.width, seen.height], [320, 180], player.name);
