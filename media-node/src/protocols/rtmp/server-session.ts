@@ -68,6 +68,8 @@ interface Connected {
   readonly app: string;
   readonly tcUrl: string;
   readonly pageUrl: string;
+  /** Flash Media Live Encoder, or a client that wants to be treated as it: ffmpeg, OBS. */
+  readonly isFmle: boolean;
 }
 
 /** One client of the RTMP server: an encoder, a viewer or another node, from handshake to close. */
@@ -171,7 +173,10 @@ export class ServerSession {
         return;
       case 'FCPublish':
         replies.result(transactionId, null, undefined);
-        replies.call('onFCPublish', status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
+        // Of those who call themselves FMLE alone: see onBWDone.
+        if (this.#connected.isFmle) {
+          replies.call('onFCPublish', status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
+        }
         return;
       case 'FCUnpublish':
         this.#stop('the encoder unpublished');
@@ -202,7 +207,12 @@ export class ServerSession {
 
   #connect(command: RtmpCommand): void {
     const object = command.object ?? {};
-    const connected = { app: text(object['app']), tcUrl: text(object['tcUrl']), pageUrl: text(object['pageUrl']) };
+    const connected = {
+      app: text(object['app']),
+      tcUrl: text(object['tcUrl']),
+      pageUrl: text(object['pageUrl']),
+      isFmle: text(object['flashVer']).startsWith('FMLE'),
+    };
     const refuse = (description: string, message: string): void => {
       this.#replies.error(command.transactionId, status('error', 'NetConnection.Connect.Rejected', description));
       this.#fail('refused', message);
@@ -238,7 +248,9 @@ export class ServerSession {
       { fmsVer: 'FMS/3,5,3,888', capabilities: 127, mode: 1, ...enhanced },
       { ...status('status', 'NetConnection.Connect.Success', 'Connection succeeded.'), objectEncoding },
     );
-    this.#connection.command(0, encodeCommand('onBWDone', 0, null));
+    // As SRS and Flash's own servers do; Flash in a page has a function of that name. Other clients (gortmplib, PRISM) take
+    // whatever comes for the answer to their next command, and leave.
+    if (connected.pageUrl !== '') this.#connection.command(0, encodeCommand('onBWDone', 0, null));
   }
 
   /** Waits for an asynchronous answer with the input held; what goes wrong is told to the client and ends it. */

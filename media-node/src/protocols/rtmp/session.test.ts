@@ -47,7 +47,7 @@ afterEach(() => {
 
 describe('connect', () => {
   test('is answered as SRS does', async () => {
-    const peer = await connected('live', { objectEncoding: 3 });
+    const peer = await connected('live', { objectEncoding: 3, pageUrl: 'http://a.example/player.html' });
     const [window, bandwidth, chunk] = peer.messages;
     assert.deepEqual([window?.type, window?.payload.readUInt32BE()], [RTMP_WINDOW_ACK_SIZE, 2_500_000]);
     assert.equal(bandwidth?.type, RTMP_SET_PEER_BANDWIDTH);
@@ -57,6 +57,24 @@ describe('connect', () => {
     assert.equal(result?.name, '_result');
     assert.equal((result.args[0] as Record<string, unknown>)['objectEncoding'], 3);
     await until('onBWDone', () => peer.commands[1]?.name === 'onBWDone');
+  });
+
+  test('is followed by nothing that was not asked for, where the client is not Flash or FMLE', async () => {
+    // MediaMTX's and PRISM's clients take any command without a transaction for the answer to their last one.
+    const names = async (object: object): Promise<string[]> => {
+      const peer = await connected('live', object);
+      await peer.result(peer.call('releaseStream', null, 'quiet'));
+      await peer.result(peer.call('FCPublish', null, 'quiet'));
+      await peer.result(peer.call('createStream', null));
+      return peer.commands.map(({ name }) => name);
+    };
+    const answers = ['_result', '_result', '_result', '_result'];
+    assert.deepEqual(await names({ flashVer: 'LNX 9,0,124,2' }), answers);
+    assert.deepEqual(
+      await names({ flashVer: 'FMLE/3.0 (compatible; FMSc/1.0)' }),
+      answers.toSpliced(3, 0, 'onFCPublish'),
+    );
+    assert.deepEqual(await names({ pageUrl: 'http://a.example/' }), answers.toSpliced(1, 0, 'onBWDone'));
   });
 
   test('a command before it, or a second one, ends the session', async () => {
