@@ -85,6 +85,16 @@ function isDependencySurplus(name: string, parent: string, isPackage: boolean): 
   return dependencySurplus.has(name) && !isPackage && existsSync(join(parent, 'package.json'));
 }
 
+/** Leaves of media-node/native the module for this platform, without which viewers cost more: not its source, nor what else was built. */
+function pruneNative(folder: string): void {
+  const suffix = `-${process.platform}-${process.arch}.node`;
+  const modules = existsSync(join(folder, 'build')) ? readdirSync(join(folder, 'build')) : [];
+  if (!modules.some((name) => name.endsWith(suffix)))
+    throw new Error(`assemble-image: ${folder}/build has no *${suffix}`);
+  for (const name of modules) if (!name.endsWith(suffix)) rmSync(join(folder, 'build', name), { recursive: true });
+  for (const name of readdirSync(folder)) if (name !== 'build') rmSync(join(folder, name), { recursive: true });
+}
+
 /** Runs each entry point once as the image's user: the cache's folder is named by Node's version and by the user. */
 function warmUp(app: string): void {
   const cache = join(app, COMPILE_CACHE);
@@ -149,6 +159,7 @@ if (app === undefined || rootfs === undefined) {
 pruneBrowserPackages(join(app, 'node_modules'));
 prune(join(app, 'node_modules'), true);
 for (const own of ['contract', 'operator', 'media-node']) prune(join(app, own), false);
+pruneNative(join(app, 'media-node/native'));
 rmSync(join(app, 'package-lock.json'));
 warmUp(app);
 assemble(app, rootfs);

@@ -84,6 +84,8 @@ export function productRecipe(print: (line: string) => void): Recipe {
     readFileSync(join(npm, 'package.json'), 'utf8'),
   );
   const base = `localhost/livecluster-e2e/node:${baseKey}`;
+  // The base has no compiler: the module comes with media-node.
+  run([process.execPath, 'media-node/native/build.ts', '--require'], { cwd: repository });
   const sources = [
     'Containerfile',
     '.containerignore',

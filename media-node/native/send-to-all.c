@@ -5,7 +5,7 @@
  * that the kernel took, or the negated errno (-EAGAIN: it takes none now; -EBADF: no descriptor). Answers for how many
  * descriptors that is not bytes.length. Throws before the first send where an argument is not what it should be.
  *
- * Why it is not in TypeScript, and what it saves: docs/adr/0013-send-to-all.md.
+ * Why it is not in TypeScript, and what it saves: docs/adr/0014-send-to-all.md.
  */
 #define NAPI_VERSION 8
 #include <node_api.h>

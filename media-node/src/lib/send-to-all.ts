@@ -8,6 +8,9 @@ import { join } from 'node:path';
  * `sent[i]` becomes how many bytes the kernel took for `descriptors[i]`, or the negated errno: -EAGAIN where it takes none now,
  * -EBADF where there is no such descriptor. Answers for how many of them that is not `bytes.length`.
  *
+ * It goes past Node's queue: only for plain sockets that Node has nothing to write for (`writableLength` 0), by descriptors that
+ * were taken from them in the same turn. That of a closed socket may be another's by now.
+ *
  * @throws TypeError, RangeError before anything is sent, where an argument has another type, `count` is more than one of the
  *   arrays holds, or `bytes` is longer than 2^31 - 1
  */
