@@ -9,7 +9,7 @@ import type { PackagedMedia, PackagingSnapshot } from '#contract/packaging.ts';
 /** Of segments in a state, in JSON: MAX_PACKAGING_STATE_BYTES in all, and the rest has room beside them. */
 export const MAX_SEGMENTS_BYTES = 52 * 1024;
 
-const LedgerState = z.object({
+const LedgerHead = z.object({
   version: z.literal(1),
   /** Who packaged, and when it was so: milliseconds since 1970. */
   nodeId: z.string().min(1).max(128),
@@ -18,6 +18,11 @@ const LedgerState = z.object({
   seq: z.int().min(-1),
   /** Parts of the segment after it may have been listed. */
   isLowLatency: z.boolean(),
+});
+/** The beginning of a state: where a playlist has come to. */
+export type LedgerHead = z.infer<typeof LedgerHead>;
+
+const LedgerState = LedgerHead.extend({
   /** What the segments look like: see PackagingFormat; empty where that is not known. */
   format: z.string().max(8_192),
   targetDurationS: z.int().min(1),
@@ -42,9 +47,24 @@ export function parseLedgerState(text: string): LedgerState | undefined {
   }
 }
 
+/** Of a text that ledgerText made, without a look at its segments: many nodes may tell of one stream. */
+export function parseLedgerHead(text: string): LedgerHead | undefined {
+  const end = text.indexOf(SEGMENTS);
+  if (end === -1) return undefined;
+  try {
+    const parsed = LedgerHead.safeParse(JSON.parse(`${text.slice(0, end)}}`));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** In front of the segments; within strings of JSON its quotes are escaped. */
+const SEGMENTS = ',"segments":[';
+
 /** `segments`: the JSON texts of LedgerState.segments. */
 export function ledgerText(state: Omit<LedgerState, 'segments' | 'version'>, segments: readonly string[]): string {
-  return `${JSON.stringify({ version: 1, ...state }).slice(0, -1)},"segments":[${segments.join(',')}]}`;
+  return `${JSON.stringify({ version: 1, ...state }).slice(0, -1)}${SEGMENTS}${segments.join(',')}]}`;
 }
 
 /** The same of a stream of which a snapshot is known; `atMs`: when it was shown last, milliseconds since 1970. */
@@ -94,16 +114,6 @@ export function durationOf({ media }: PackagedSegment): number | undefined {
 }
 
 /** The number that whoever goes on begins with. An open segment's is passed over: parts of it may have been listed. */
-export function nextSeq({ seq, isLowLatency }: Pick<LedgerState, 'seq' | 'isLowLatency'>): number {
+export function nextSeq({ seq, isLowLatency }: Pick<LedgerHead, 'seq' | 'isLowLatency'>): number {
   return seq + (isLowLatency ? 2 : 1);
-}
-
-/**
- * Of several states of one stream the one that whoever goes on must go on from: numbers never go back in a cluster, so the
- * highest is the latest. Of equals the first.
- */
-export function furthest(states: Iterable<LedgerState>): LedgerState | undefined {
-  let best: LedgerState | undefined;
-  for (const state of states) if (best === undefined || nextSeq(state) > nextSeq(best)) best = state;
-  return best;
 }

@@ -1,6 +1,6 @@
 import type { StreamKey } from '../stream/stream-key.ts';
-import type { LedgerState } from './ledger-state.ts';
-import { furthest, parseLedgerState } from './ledger-state.ts';
+import type { LedgerHead, LedgerState } from './ledger-state.ts';
+import { nextSeq, parseLedgerHead, parseLedgerState } from './ledger-state.ts';
 import type { LedgerAnswer, PackagingLedger, PackagingWitnesses } from './packaged-stream.ts';
 
 /** What is known by then is enough: frames wait meanwhile, and a silent node must not hold the playlist up. */
@@ -20,14 +20,17 @@ export type Recalled =
 
 /**
  * What is remembered of a stream's last packaging: the ledger's word, and what the other nodes saw, asked at the same time.
- * The ledger may be away, have lost its data, or lack the last word of a node that died.
+ * The ledger may be away, have lost its data, or lack the last word of a node that died. Numbers never go back in a cluster, so
+ * the highest is the latest; of equals the ledger's, which is the node's own word.
  */
 export class Recollection {
   /** Resolves when `soFar` is all that is waited for. Never rejects. */
   readonly whole: Promise<void>;
   #ledger: LedgerAnswer | undefined;
   #saved: LedgerState | undefined;
-  readonly #seen: LedgerState[] = [];
+  /** The furthest that a witness told, as a text, and where each has seen it come to. */
+  #seen: { readonly nextSeq: number; readonly text: string } | undefined;
+  readonly #heads: LedgerHead[] = [];
   /** Undefined while they are asked; then whether all have answered. */
   #areWitnessesHeard: boolean | undefined;
   readonly #hasWitnesses: boolean;
@@ -59,8 +62,9 @@ export class Recollection {
 
   /** What came of it until now. */
   get soFar(): Recalled {
-    const state = furthest(this.#states());
-    const isForgotten = this.#hasWitnesses && this.#areWitnessesHeard === true && this.#seen.length === 0;
+    const isSaved = this.#saved !== undefined && nextSeq(this.#saved) >= (this.#seen?.nextSeq ?? 0);
+    const state = isSaved || this.#seen === undefined ? this.#saved : (parseLedgerState(this.#seen.text) ?? this.#saved);
+    const isForgotten = this.#hasWitnesses && this.#areWitnessesHeard === true && this.#seen === undefined;
     if (state !== undefined) return { kind: 'found', state, isForgotten };
     return { kind: this.#ledger?.kind === 'none' && this.#areWitnessesHeard === true ? 'none' : 'away' };
   }
@@ -68,7 +72,7 @@ export class Recollection {
   /** Whether another node goes on with what `nodeId` packaged until its segment `seq`. */
   isTakenFrom(nodeId: string, seq: number): boolean {
     if (this.#saved !== undefined && this.#saved.nodeId !== nodeId) return true;
-    return this.#seen.some((state) => state.nodeId !== nodeId && state.seq >= seq);
+    return this.#heads.some((head) => head.nodeId !== nodeId && head.seq >= seq);
   }
 
   /** Asks nobody any more; idempotent. */
@@ -76,11 +80,6 @@ export class Recollection {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#asking.abort();
     this.#resolve();
-  }
-
-  /** The ledger first: of equals it is the node's own word. */
-  #states(): LedgerState[] {
-    return this.#saved === undefined ? this.#seen : [this.#saved, ...this.#seen];
   }
 
   #told(answer: LedgerAnswer): void {
@@ -91,9 +90,11 @@ export class Recollection {
   }
 
   #see(text: string): void {
-    const state = parseLedgerState(text);
-    if (state === undefined || this.#asking.signal.aborted) return;
-    this.#seen.push(state);
+    const head = parseLedgerHead(text);
+    if (head === undefined || this.#asking.signal.aborted) return;
+    this.#heads.push(head);
+    const next = nextSeq(head);
+    if (this.#seen === undefined || next > this.#seen.nextSeq) this.#seen = { nextSeq: next, text };
     this.#look();
   }
 
@@ -103,7 +104,7 @@ export class Recollection {
   }
 
   #look(): void {
-    const isKnown = this.#saved !== undefined || this.#seen.length > 0;
+    const isKnown = this.#saved !== undefined || this.#seen !== undefined;
     const isWhole = this.#ledger !== undefined && this.#areWitnessesHeard !== undefined;
     if (isWhole || (this.#isEnough && isKnown)) this.end();
   }
