@@ -63,7 +63,8 @@ export class Recollection {
   /** What came of it until now. */
   get soFar(): Recalled {
     const isSaved = this.#saved !== undefined && nextSeq(this.#saved) >= (this.#seen?.nextSeq ?? 0);
-    const state = isSaved || this.#seen === undefined ? this.#saved : (parseLedgerState(this.#seen.text) ?? this.#saved);
+    const state =
+      isSaved || this.#seen === undefined ? this.#saved : (parseLedgerState(this.#seen.text) ?? this.#saved);
     const isForgotten = this.#hasWitnesses && this.#areWitnessesHeard === true && this.#seen === undefined;
     if (state !== undefined) return { kind: 'found', state, isForgotten };
     return { kind: this.#ledger?.kind === 'none' && this.#areWitnessesHeard === true ? 'none' : 'away' };
