@@ -172,7 +172,7 @@ export class ServerSession {
         this.#viewing.receive({ video: command.args[0] !== false });
         return;
       case 'FCPublish':
-        replies.result(transactionId, null, undefined);
+        replies.result(transactionId, null, null);
         // Of those who call themselves FMLE alone: see onBWDone.
         if (this.#connected.isFmle) {
           replies.call('onFCPublish', status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
@@ -180,7 +180,7 @@ export class ServerSession {
         return;
       case 'FCUnpublish':
         this.#stop('the encoder unpublished');
-        replies.result(transactionId, null, undefined);
+        replies.result(transactionId, null, null);
         replies.call('onFCUnpublish', status('status', 'NetStream.Unpublish.Success', 'Stopped publishing stream.'));
         return;
       case 'deleteStream':
@@ -193,7 +193,7 @@ export class ServerSession {
       case 'releaseStream':
       case '_checkbw':
       case 'FCSubscribe':
-        replies.result(transactionId, null, undefined);
+        replies.result(transactionId, null, null);
         return;
       case 'connect':
         this.#fail('protocol', 'the client sent connect twice');
