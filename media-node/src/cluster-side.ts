@@ -118,7 +118,17 @@ export function enterCluster(entry: ClusterEntry): ClusterSide {
   });
   streams.setDemand(relay);
   const packagingPeer = new PackagingClient({ token: adminToken });
-  const remote = new RemotePackagings({ nodeId, directory, finder, peer: packagingPeer, config, ledger, logger });
+  const remote = new RemotePackagings({
+    nodeId,
+    directory,
+    finder,
+    peer: packagingPeer,
+    named: () => witnesses.named,
+    own: node,
+    config,
+    ledger,
+    logger,
+  });
   const witnesses = new PeerWitnesses({
     peer: packagingPeer,
     told: (key) => remote.told(key),

@@ -3,6 +3,7 @@ import type { RenditionName } from '#contract/packaging.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
 import { streamKeyId } from '../stream/stream-key.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
+import { allowance } from './allowance.ts';
 import { Limiter } from './limiter.ts';
 import type { FileReply, PackagingPeer } from './packaging-client.ts';
 import type { ListedFile } from './packaging-snapshots.ts';
@@ -44,6 +45,11 @@ const MAX_UNLISTED = 64;
 const ABSENT_MS = 1_000;
 const GONE_MS = 10_000;
 const MAX_ABSENT = 256;
+/** As many files as a snapshot may list, or nearly: forgotten ones are asked for again with each revision, of every node. */
+const MAX_GONE = 10_000;
+/** Files of one stream that are not listed, asked for at once, and for long: an edge that lags asks for each part before it is. */
+const UNLISTED = 200;
+const UNLISTED_A_SECOND = 100;
 /** A wrong length, or no answer: this often in all. */
 const TRIES = 2;
 const RETRY_MS = 30;
@@ -73,11 +79,14 @@ export class PackagingFiles {
   /** The same for files that were listed and that nobody had: they are gaps. */
   readonly #gone = new Map<string, number>();
   #listed: ReadonlyMap<string, ListedFile> = new Map();
+  readonly #mayAsk: () => boolean;
+  #isClosed = false;
 
   constructor(key: StreamKey, sources: FileSources) {
     this.#key = key;
     this.#id = streamKeyId(key);
     this.#sources = sources;
+    this.#mayAsk = allowance(UNLISTED, UNLISTED_A_SECOND, sources.now);
   }
 
   listed(file: string): ListedFile | undefined {
@@ -91,6 +100,12 @@ export class PackagingFiles {
     this.#sources.cache.list(this.#id, (file) => files.has(file));
   }
 
+  /** Nothing is listed any more, nor will be; what is in memory stays for a while. */
+  close(): void {
+    this.#isClosed = true;
+    this.list(new Map());
+  }
+
   /** As PackagedStream.read. */
   read(file: string): Buffer | undefined | Promise<Buffer | undefined> {
     return this.#here(file, this.#listed.get(file)) ?? this.#readFar(file);
@@ -101,7 +116,7 @@ export class PackagingFiles {
     if ((this.#absent.get(file) ?? 0) > now()) return undefined;
     const listed = this.#listed.get(file);
     const isNew = listed === undefined && !this.#inFlight.has(file);
-    if (isNew && unlisted.count >= MAX_UNLISTED) {
+    if (isNew && (unlisted.count >= MAX_UNLISTED || !this.#mayAsk())) {
       throw new PackagingError('too-many', 'too many files that no playlist here lists are being asked for');
     }
     if (isNew) unlisted.count += 1;
@@ -148,7 +163,7 @@ export class PackagingFiles {
           const reply = await this.#fetchWhole(listed, files);
           if (reply.kind === 'absent') {
             missing.add(listed.seq);
-            remember(this.#gone, listed.file, this.#sources.now() + GONE_MS);
+            remember(this.#gone, listed.file, this.#sources.now() + GONE_MS, MAX_GONE);
           }
           isBroken ||= reply.kind === 'failed';
         }),
@@ -192,7 +207,7 @@ export class PackagingFiles {
     const whole = this.#sources.cache.get(this.#id, within.file);
     if (whole?.length !== this.#listed.get(within.file)?.bytes) return undefined;
     const piece = whole?.subarray(within.offset, within.offset + bytes);
-    if (piece !== undefined) this.#sources.cache.put(this.#id, file, piece, true, within.file);
+    if (piece !== undefined) this.#put(file, piece, true, within.file);
     return piece;
   }
 
@@ -208,12 +223,12 @@ export class PackagingFiles {
     const whole = Buffer.concat(pieces);
     if (whole.length !== bytes) return undefined;
     counts.assembled += 1;
-    cache.put(this.#id, file, whole, true);
+    this.#put(file, whole, true);
     // The parts' own memory is let go: they are pieces of the whole from now on.
     let offset = 0;
     for (const [index, part] of parts.entries()) {
       const { length } = pieces[index] ?? whole;
-      cache.put(this.#id, part, whole.subarray(offset, offset + length), true, file);
+      this.#put(part, whole.subarray(offset, offset + length), true, file);
       offset += length;
     }
     return whole;
@@ -228,7 +243,7 @@ export class PackagingFiles {
   }
 
   async #fetchNow(file: string, listed: ListedFile | undefined): Promise<FileReply> {
-    const { cache, counts, mayGuess, now } = this.#sources;
+    const { counts, mayGuess, now } = this.#sources;
     const fits = (bytes: Buffer) => listed?.bytes === undefined || listed.bytes === bytes.length;
     const owner = this.owner === 'here' ? undefined : this.owner;
     let reply: FileReply = { kind: this.owner === 'here' ? 'absent' : 'failed' };
@@ -239,10 +254,15 @@ export class PackagingFiles {
       if (elsewhere !== undefined) counts.fetchedElsewhere += 1;
       if (elsewhere !== undefined) reply = { kind: 'found', bytes: elsewhere };
     }
-    if (reply.kind === 'found') cache.put(this.#id, file, reply.bytes, listed !== undefined);
+    if (reply.kind === 'found') this.#put(file, reply.bytes, listed !== undefined);
     else counts.failed += 1;
-    if (reply.kind === 'absent') remember(this.#absent, file, now() + ABSENT_MS);
+    if (reply.kind === 'absent') remember(this.#absent, file, now() + ABSENT_MS, MAX_ABSENT);
     return reply;
+  }
+
+  /** `of`: see RelayCache. What comes after the end is not listed: nobody would ever say that it is no more. */
+  #put(file: string, bytes: Buffer, isListed: boolean, of?: string): void {
+    this.#sources.cache.put(this.#id, file, bytes, isListed && !this.#isClosed, of);
   }
 
   async #askOwner(owner: AdminAddress, file: string, fits: (bytes: Buffer) => boolean): Promise<FileReply> {
@@ -278,9 +298,9 @@ export class PackagingFiles {
   }
 }
 
-function remember(files: Map<string, number>, file: string, untilMs: number): void {
+function remember(files: Map<string, number>, file: string, untilMs: number, most: number): void {
   files.delete(file);
   files.set(file, untilMs);
   const [oldest] = files.keys();
-  if (files.size > MAX_ABSENT && oldest !== undefined) files.delete(oldest);
+  if (files.size > most && oldest !== undefined) files.delete(oldest);
 }

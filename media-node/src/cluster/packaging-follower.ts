@@ -164,7 +164,7 @@ export class PackagingFollower implements PackagedStream {
     this.#turn.abort();
     this.#snapshot = undefined;
     this.#told = undefined;
-    this.files.list(new Map());
+    this.files.close();
     this.#waiters.wake();
   }
 

@@ -5,6 +5,7 @@ import type { PackagingWitnesses } from '../packaging/packaged-stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { Limiter } from './limiter.ts';
 import type { PackagingPeer } from './packaging-client.ts';
+import { addressId } from './peer-client.ts';
 import type { AdminAddress } from './peer-client.ts';
 
 /** A name that DNS knows all nodes of a role by. */
@@ -46,15 +47,20 @@ export class PeerWitnesses implements PackagingWitnesses {
     this.#options = options;
   }
 
+  /** The nodes that DNS told of last. */
+  get named(): readonly AdminAddress[] {
+    return [...this.#lastResolved.values()].flat();
+  }
+
   async ask(key: StreamKey, signal: AbortSignal, onState: (text: string) => void): Promise<boolean> {
     const { told, known, own, now = Date.now } = this.#options;
     const snapshot = told(key);
     if (snapshot !== undefined) onState(ledgerTextOf(snapshot, now()));
-    const asked = new Set([idOf(own)]);
+    const asked = new Set([addressId(own)]);
     const askAll = async (addresses: readonly AdminAddress[]): Promise<boolean> => {
-      const fresh = addresses.filter((address) => !asked.has(idOf(address)));
+      const fresh = addresses.filter((address) => !asked.has(addressId(address)));
       const some = fresh.slice(0, Math.max(0, MAX_ASKED + 1 - asked.size));
-      for (const address of some) asked.add(idOf(address));
+      for (const address of some) asked.add(addressId(address));
       const answers = await Promise.all(some.map(async (address) => this.#askOne(address, key, signal, onState)));
       return some.length === fresh.length && answers.every(Boolean);
     };
@@ -106,8 +112,4 @@ export class PeerWitnesses implements PackagingWitnesses {
 async function lookupAll(host: string): Promise<string[]> {
   const found = await dnsLookup(host, { all: true });
   return found.map(({ address }) => address);
-}
-
-function idOf({ host, adminPort }: AdminAddress): string {
-  return `${host} ${adminPort}`;
 }

@@ -177,7 +177,7 @@ export class PeerOriginFinder implements OriginFinder {
   async #askAll(key: StreamKey): Promise<OriginsAnswer> {
     const { addresses, maxOrigins, nodeId } = this.#options;
     const known = await addresses().catch(() => []);
-    const distinct = new Map(known.map((each) => [`${each.host} ${each.adminPort}`, each]));
+    const distinct = new Map(known.map((each) => [addressId(each), each]));
     const asked = [...distinct.values()].slice(0, maxOrigins);
     const replies = await Promise.all(asked.map((address) => this.#askOne(address, key)));
     const answers = replies.filter((reply) => typeof reply === 'object').filter((reply) => reply.nodeId !== nodeId);
@@ -204,6 +204,11 @@ export class PeerOriginFinder implements OriginFinder {
 export interface AdminAddress {
   readonly host: string;
   readonly adminPort: number;
+}
+
+/** Equal for equal addresses. */
+export function addressId({ host, adminPort }: AdminAddress): string {
+  return `${host} ${adminPort}`;
 }
 
 /**

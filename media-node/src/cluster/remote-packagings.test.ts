@@ -284,6 +284,45 @@ describe('packaged streams of other nodes', () => {
     });
   });
 
+  test('with the directory away names that nobody publishes do not wait for the ledger', async () => {
+    const rig = open();
+    const ledger = new MemoryLedger();
+    let loads = 0;
+    ledger.load = () => {
+      loads += 1;
+      return new Promise(() => undefined);
+    };
+    const edge = await rig.node('edge', { ledger });
+    rig.backend.setAway(true);
+    await until('it is noticed', () => edge.directory.state === 'down');
+    assert.equal(await edge.packagings.find(key), undefined);
+    assert.deepEqual([loads, edge.remote.stats.followed], [0, 0]);
+  });
+
+  test('nodes that DNS alone knows are asked for old files, and this one is not', async () => {
+    const rig = open();
+    const named: { host: string; adminPort: number }[] = [];
+    const [first, second, edge] = [
+      await rig.node('origin'),
+      await rig.node('origin', { named: () => named }),
+      await rig.node('edge'),
+    ];
+    const packaged = await first.publish(key);
+    const seq = packaged.segment();
+    const stream = await found(edge);
+    await stream.read(fileOf(await shows(stream, seq), seq));
+    await first.crash();
+    await second.publish(key, packaged.state);
+    second.directory.knownNodes = () => [];
+    const there = await found(second);
+    assert.equal(await there.read(fileOf(there.snapshot, seq)), undefined);
+    named.push({ host: '127.0.0.1', adminPort: second.adminPort }, { host: '127.0.0.1', adminPort: edge.adminPort });
+    await until('it may be asked for again', async () => {
+      const bytes = await there.read(fileOf(there.snapshot, seq));
+      return bytes?.equals(contentOf(first.nodeId, seq)) === true;
+    });
+  });
+
   test('made-up files are asked for once, and too many at once are refused', async () => {
     const rig = open();
     const [origin, edge] = [await rig.node('origin'), await rig.node('edge')];

@@ -8,6 +8,7 @@ import { parseLedgerState } from '../packaging/ledger-state.ts';
 import type { PackagedStream, PackagedStreams, PackagingLedger } from '../packaging/packaged-stream.ts';
 import { streamKeyId } from '../stream/stream-key.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
+import { allowance } from './allowance.ts';
 import type { Change, Directory, OwnerRecord } from './directory.ts';
 import { Limiter } from './limiter.ts';
 import { OwnerLocator } from './owner-locator.ts';
@@ -15,6 +16,7 @@ import type { PackagingPeer } from './packaging-client.ts';
 import type { FileSources, RelayCounts } from './packaging-files.ts';
 import { PackagingFollower } from './packaging-follower.ts';
 import type { FollowBegin, FollowerContext } from './packaging-follower.ts';
+import { addressId } from './peer-client.ts';
 import type { AdminAddress } from './peer-client.ts';
 import type { OriginFinder } from './ports.ts';
 import { RelayCache } from './relay-cache.ts';
@@ -26,6 +28,10 @@ export interface RemotePackagingsOptions {
   readonly peer: PackagingPeer;
   /** `pullHoldMs`: how long a stream is followed after somebody asked for it; Vhosts: what is packaged at all. */
   readonly config: Pick<ConfigStore, 'config' | 'vhosts'>;
+  /** Nodes that DNS told of, beside those of the directory; asks nobody. */
+  readonly named?: () => readonly AdminAddress[];
+  /** Where this node's admin port is, as DNS says it. */
+  readonly own?: AdminAddress;
   /** Where a stream's last packager left its state: it has the playlist for a while after the stream has left the directory. */
   readonly ledger?: PackagingLedger | undefined;
   readonly logger: Logger;
@@ -197,6 +203,8 @@ export class RemotePackagings implements PackagedStreams {
   /** Who packaged a stream that nobody publishes now, as a record that every claim outranks. */
   async #former(key: StreamKey): Promise<OwnerRecord | undefined> {
     const { ledger, directory } = this.#options;
+    // The ledger is away with it, and waiting for both would let made-up names take the places of streams.
+    if (directory.state === 'down') return undefined;
     const saved = await ledger?.load(key);
     const nodeId = saved?.kind === 'found' ? parseLedgerState(saved.state)?.nodeId : undefined;
     const node =
@@ -207,11 +215,14 @@ export class RemotePackagings implements PackagedStreams {
   }
 
   #others(but: AdminAddress | undefined): readonly AdminAddress[] {
-    const { directory, nodeId } = this.#options;
+    const { directory, nodeId, named = () => [], own } = this.#options;
     const known = [...directory.knownNodes('edge'), ...directory.knownNodes('origin')];
-    const others = known.filter(
-      (node) => node.nodeId !== nodeId && !(node.host === but?.host && node.adminPort === but.adminPort),
-    );
+    const distinct = new Map<string, AdminAddress>();
+    for (const node of known) if (node.nodeId !== nodeId) distinct.set(addressId(node), node);
+    for (const node of named())
+      if (own === undefined || addressId(node) !== addressId(own)) distinct.set(addressId(node), node);
+    if (but !== undefined) distinct.delete(addressId(but));
+    const others = [...distinct.values()];
     // Not every node asks the same few.
     const from = Math.floor(Math.random() * others.length);
     return [...others.slice(from), ...others.slice(0, from)].slice(0, MAX_OTHERS);
@@ -226,18 +237,4 @@ export class RemotePackagings implements PackagedStreams {
     for (const [id, untilMs] of this.#none) if (untilMs <= nowMs) this.#none.delete(id);
     this.#cache.sweep();
   }
-}
-
-/** True for `most` calls at once and so many a second. */
-function allowance(most: number, aSecond: number, now: () => number): () => boolean {
-  let left = most;
-  let atMs = now();
-  return () => {
-    const nowMs = now();
-    left = Math.min(most, left + (Math.max(0, nowMs - atMs) / 1_000) * aSecond);
-    atMs = nowMs;
-    if (left < 1) return false;
-    left -= 1;
-    return true;
-  };
 }
