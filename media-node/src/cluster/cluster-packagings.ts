@@ -2,7 +2,7 @@ import type { PackagingSnapshot } from '#contract/packaging.ts';
 import type { PackagedStream, PackagedStreams } from '../packaging/packaged-stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { PackagingFiles } from './packaging-files.ts';
-import { lastSeq, listedFiles } from './packaging-snapshots.ts';
+import { firstSeq, lastSeq, listedFiles, withGaps } from './packaging-snapshots.ts';
 import type { RemotePackagings } from './remote-packagings.ts';
 
 /** Every packaged stream of the cluster: those of this node, else those of the others. */
@@ -52,6 +52,10 @@ class InheritedStream implements PackagedStream {
   readonly #remote: RemotePackagings;
   readonly #files: PackagingFiles;
   #listed: PackagingSnapshot | undefined;
+  /** Numbers of segments that it lists and nobody has any more. */
+  readonly #gaps = new Set<number>();
+  /** What is shown of a snapshot. */
+  #shown: { readonly of: PackagingSnapshot; readonly gaps: number; readonly snapshot: PackagingSnapshot } | undefined;
   #elsewhere: PackagedStream | undefined;
 
   constructor(local: PackagedStream, remote: RemotePackagings) {
@@ -66,13 +70,13 @@ class InheritedStream implements PackagedStream {
   }
 
   get snapshot(): PackagingSnapshot | undefined {
-    return this.#followed()?.snapshot ?? this.#local.snapshot;
+    return this.#followed()?.snapshot ?? this.#own();
   }
 
   async changed(seen: PackagingSnapshot | undefined, mostMs: number, signal?: AbortSignal): Promise<void> {
     const followed = this.#followed();
     if (followed !== undefined) return followed.changed(seen, mostMs, signal);
-    await this.#local.changed(seen, mostMs, signal);
+    if (seen === this.#own()) await this.#local.changed(this.#local.snapshot, mostMs, signal);
     if (this.#local.snapshot?.isEnded === true && seen?.isEnded !== true) await this.whereItGoesOn();
   }
 
@@ -94,6 +98,16 @@ class InheritedStream implements PackagedStream {
     return this;
   }
 
+  #own(): PackagingSnapshot | undefined {
+    const { snapshot } = this.#local;
+    if (snapshot === undefined || this.#gaps.size === 0) return snapshot;
+    if (this.#shown?.of !== snapshot || this.#shown.gaps !== this.#gaps.size) {
+      for (const seq of this.#gaps) if (seq < firstSeq(snapshot)) this.#gaps.delete(seq);
+      this.#shown = { of: snapshot, gaps: this.#gaps.size, snapshot: withGaps(snapshot, this.#gaps) };
+    }
+    return this.#shown.snapshot;
+  }
+
   #followed(): PackagedStream | undefined {
     if (this.#local.snapshot?.isEnded !== true) this.#elsewhere = undefined;
     if (this.#elsewhere?.snapshot === undefined) this.#elsewhere = undefined;
@@ -109,6 +123,14 @@ class InheritedStream implements PackagedStream {
       this.#listed = snapshot;
       this.#files.list(listedFiles(snapshot));
     }
-    return this.#files.listed(file) === undefined ? undefined : this.#files.read(file);
+    const listed = this.#files.listed(file);
+    return listed === undefined ? undefined : this.#inherited(file, listed.seq);
+  }
+
+  /** From another node; where none has it, its segment is a gap from now on. */
+  async #inherited(file: string, seq: number): Promise<Buffer | undefined> {
+    const bytes = await this.#files.read(file);
+    if (bytes === undefined) this.#gaps.add(seq);
+    return bytes;
   }
 }

@@ -165,6 +165,31 @@ describe('packaged streams of other nodes', () => {
     assert.deepEqual(await stream.read(fileOf(stream.snapshot, after)), contentOf(second.nodeId, after));
   });
 
+  test('what nobody has any more is a gap on the node that goes on, too, as soon as somebody asks for it', async () => {
+    const rig = open();
+    const [first, second] = [await rig.node('origin'), await rig.node('origin')];
+    const packaged = await first.publish(key);
+    const lost = [packaged.segment(), packaged.segment()];
+    await first.crash();
+    const next = await second.publish(key, packaged.state);
+    const stream = await found(second);
+    const before = stream.snapshot;
+    assert.equal(await stream.read(fileOf(before, lost[0]!)), undefined);
+    const gaps = () => stream.snapshot?.segments.filter(({ isGap }) => isGap).map(({ seq }) => seq);
+    assert.deepEqual(gaps(), lost.slice(0, 1));
+    assert.equal(stream.snapshot, stream.snapshot, 'a playlist version is one object');
+    let hasChanged = false;
+    const waits = stream.changed(stream.snapshot, 20_000).then(() => (hasChanged = true));
+    await stream.changed(before, 20_000);
+    assert.equal(hasChanged, false, 'who has the gap already waits on');
+    for (let seq = next.segment(); seq < lost[0]! + 4;) seq = next.segment();
+    await waits;
+    assert.deepEqual(gaps(), lost.slice(0, 1), 'and it stays one');
+    next.segment();
+    await until('the list has left it behind', () => gaps()?.length === 0);
+    assert.equal(stream.snapshot, next.snapshot);
+  });
+
   test('what nobody has any more is a gap', async () => {
     const rig = open();
     const [first, second, edge] = [await rig.node('origin'), await rig.node('origin'), await rig.node('edge')];
