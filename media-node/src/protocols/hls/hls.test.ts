@@ -45,7 +45,10 @@ test('fMP4: a rendition a track, with reports of each other; files have the type
   );
   assert.deepEqual(await Promise.all(types), ['video/mp4', 'audio/mp4', 'audio/mp4', 'audio/mp4', 'video/mp4']);
   const wrong = await node.get(`/live/${video?.replace('=video', '=subtitles')}`, { headers: FMP4 });
-  assert.deepEqual([wrong.status, wrong.body], [404, 'hls_track is video or audio of this stream\n']);
+  assert.deepEqual(
+    [wrong.status, wrong.body],
+    [404, 'hls_track is video or audio of this stream: ask without hls_ctx and hls_track\n'],
+  );
 });
 
 test('without contexts all viewers share addresses, which may be cached, and nobody is counted', async () => {
@@ -60,9 +63,22 @@ test('without contexts all viewers share addresses, which may be cached, and nob
   assert.equal(blocked.headers['cache-control'], 'public, max-age=6');
   const former = await node.get(`/live/${name}.m3u8?hls_ctx=of-before&hls_track=audio`, { headers });
   assert.equal(former.body, media.body, 'a viewer of before contexts were turned off goes on');
-  const oldest = await node.get(`/live/${name}.m3u8?hls_ctx=of-before`, { headers });
-  assert.match(oldest.body, /#EXTINF/);
   assert.equal(node.viewersOf(name, 'plain'), undefined);
+});
+
+test('a viewer of MPEG-TS is told when its stream has become fragmented MP4, and the other way round', async () => {
+  for (const [before, after] of [
+    [TS, LOW],
+    [LOW, TS],
+  ]) {
+    const { name, stream } = node.publish(before, 'fmp4');
+    const media = await node.mediaOf(name, FMP4);
+    assert.equal((await node.get(media, { headers: FMP4 })).status, 200);
+    stream.show(snapshotOf({ ...after!, stem: `live/${name}` }));
+    const { status, body } = await node.get(media, { headers: FMP4 });
+    assert.deepEqual([status, /ask without hls_ctx/.test(body)], [404, true]);
+    assert.equal((await node.get(await node.mediaOf(name, FMP4), { headers: FMP4 })).status, 200);
+  }
 });
 
 test('a blocking request is answered when its part is there, and a hinted part when it is made', async () => {

@@ -128,9 +128,9 @@ export class Hls {
     renditions: readonly RenditionName[],
   ): void {
     const token = vhost.hls.ctx ? this.#desk.issue(key) : undefined;
-    // One track is told without a word where a context tells the playlists apart, as in SRS.
-    const isOne = token !== undefined && renditions.length === 1;
-    const text = multivariantPlaylist(snapshot, renditions, (each) => here(request, token, isOne ? undefined : each));
+    // MPEG-TS is told without a word where a context tells the playlists apart, as in SRS.
+    const isTs = token !== undefined && renditions[0] === 'ts';
+    const text = multivariantPlaylist(snapshot, renditions, (each) => here(request, token, isTs ? undefined : each));
     // One context is one viewer's: no cache may give it to others.
     const cacheControl = token === undefined ? maxAge(snapshot.targetDurationS / 2) : 'no-store';
     this.#send(request, response, Buffer.from(text), cacheControl);
@@ -176,12 +176,18 @@ interface Playlist {
   readonly directives: Directives;
 }
 
-/** Throws HttpError 404. */
+/**
+ * Without a track it is MPEG-TS. Throws HttpError 404, also to who plays a stream whose Vhost has got another container: a player
+ * that went on in that would have half of it, and stand still without an error.
+ */
 function renditionOf({ query }: HttpRequest, renditions: readonly RenditionName[]): RenditionName {
   const asked = query.get('hls_track');
-  const rendition = asked === null ? renditions[0] : RENDITIONS.find((name) => name === asked);
+  const rendition = RENDITIONS.find((name) => name === (asked ?? 'ts'));
   if (rendition === undefined || !renditions.includes(rendition)) {
-    throw new HttpError(404, `hls_track is ${renditions.join(' or ')} of this stream`);
+    throw new HttpError(
+      404,
+      `hls_track is ${renditions.join(' or ')} of this stream: ask without hls_ctx and hls_track`,
+    );
   }
   return rendition;
 }
