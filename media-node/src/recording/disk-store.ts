@@ -1,7 +1,8 @@
 import { basename, dirname, join, relative } from 'node:path';
 import type { Logger } from 'pino';
+import { AppendedFile } from './appended-file.ts';
 import type { Patch } from './container.ts';
-import type { FileSystem, RecordingFile } from './file-system.ts';
+import type { FileSystem } from './file-system.ts';
 import { writeAll } from './file-system.ts';
 import { FolderUsage, filesBelow } from './folder-usage.ts';
 import { asRecordingError, RecordingError } from './recording-error.ts';
@@ -51,7 +52,8 @@ export class DiskStore implements RecordingStore {
         this.#open.add(hidden);
         try {
           const file = await files.open(hidden, 'wx');
-          return new DiskRecording(this.#options, this.#usage, tried, file, () => this.#open.delete(hidden));
+          const appended = new AppendedFile(file, this.#usage);
+          return new DiskRecording(this.#options, tried, appended, () => this.#open.delete(hidden));
         } catch (error) {
           this.#open.delete(hidden);
           if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -119,34 +121,24 @@ export class DiskStore implements RecordingStore {
 class DiskRecording implements OpenRecording {
   readonly path: string;
   readonly #options: DiskStoreOptions;
-  readonly #usage: FolderUsage;
-  readonly #file: RecordingFile;
+  readonly #file: AppendedFile;
   readonly #onEnd: () => void;
-  #bytes = 0;
-  /** An append failed: what lies behind `#bytes` is no whole unit. */
-  #isTorn = false;
 
-  constructor(options: DiskStoreOptions, usage: FolderUsage, path: string, file: RecordingFile, onEnd: () => void) {
+  constructor(options: DiskStoreOptions, path: string, file: AppendedFile, onEnd: () => void) {
     this.#options = options;
-    this.#usage = usage;
     this.path = path;
     this.#file = file;
     this.#onEnd = onEnd;
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#file.bytes;
   }
 
   async append(units: readonly Buffer[]): Promise<void> {
-    const size = units.reduce((sum, unit) => sum + unit.length, 0);
-    await this.#usage.take(size);
     try {
-      await writeAll(this.#file, units, this.#bytes);
-      this.#bytes += size;
+      await this.#file.append(units);
     } catch (error) {
-      this.#isTorn = true;
-      this.#usage.give(size);
       throw asRecordingError(error, this.path);
     }
   }
@@ -155,14 +147,8 @@ class DiskRecording implements OpenRecording {
     const { folder, files } = this.#options;
     const hidden = openName(join(folder, this.path));
     try {
-      try {
-        if (this.#isTorn) await this.#file.truncate(this.#bytes);
-        if (patch !== undefined && this.#bytes > 0) await writeAll(this.#file, [patch.bytes], patch.position);
-        await this.#file.datasync();
-      } finally {
-        await this.#file.close();
-      }
-      if (this.#bytes === 0) await files.unlink(hidden);
+      await this.#file.close(patch);
+      if (this.bytes === 0) await files.unlink(hidden);
       else await files.rename(hidden, join(folder, this.path));
     } catch (error) {
       throw asRecordingError(error, this.path);

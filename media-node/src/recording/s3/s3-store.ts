@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { AppendedFile } from '../appended-file.ts';
 import type { Patch } from '../container.ts';
-import type { FileSystem, RecordingFile } from '../file-system.ts';
-import { writeAll } from '../file-system.ts';
+import type { FileSystem } from '../file-system.ts';
 import { FolderUsage } from '../folder-usage.ts';
 import { asRecordingError, RecordingError } from '../recording-error.ts';
 import type { EndedFile, OpenRecording, RecordingStore, StoredFile } from '../recording-store.ts';
@@ -162,9 +162,7 @@ class S3Recording implements OpenRecording {
   readonly #onWaiting: (bytes: number) => void;
   #bytes = 0;
   #chunk = 0;
-  #chunkBytes = 0;
-  #file: RecordingFile | undefined;
-  #isTorn = false;
+  #file: AppendedFile | undefined;
 
   constructor(
     path: string,
@@ -187,36 +185,20 @@ class S3Recording implements OpenRecording {
   }
 
   async append(units: readonly Buffer[]): Promise<void> {
-    const size = units.reduce((sum, unit) => sum + unit.length, 0);
-    await this.#usage.take(size);
     try {
-      if (this.#file === undefined) {
-        if (this.#chunk >= MOST_PARTS) {
-          throw new RecordingError('too-long', `${this.path} has ${MOST_PARTS} parts, the most that a bucket takes`);
-        }
-        this.#chunk++;
-        this.#chunkBytes = 0;
-        this.#file = await this.#files.open(this.#spool.chunkPath(this.#chunk), 'wx');
-      }
-      await writeAll(this.#file, units, this.#chunkBytes);
-      this.#chunkBytes += size;
+      this.#file ??= await this.#beginChunk();
+      const size = await this.#file.append(units);
       this.#bytes += size;
       this.#onWaiting(size);
-      if (this.#chunkBytes < chunkBytes(this.#chunk)) return;
-      const chunk = await this.#closeChunk();
-      if (chunk !== undefined) this.#upload.add(chunk, this.#chunkBytes);
+      if (this.#file.bytes >= chunkBytes(this.#chunk)) await this.#endChunk();
     } catch (error) {
-      this.#isTorn = true;
-      this.#usage.give(size);
       throw asRecordingError(error, this.path);
     }
   }
 
   async finish(patch: Patch | undefined): Promise<EndedFile> {
     try {
-      const chunk = await this.#closeChunk();
-      if (this.#bytes > 0 && patch !== undefined) await this.#spool.patch(patch);
-      if (chunk !== undefined) this.#upload.add(chunk, this.#chunkBytes);
+      await this.#endChunk(patch);
     } catch (error) {
       this.#upload.end(false);
       throw asRecordingError(error, this.path);
@@ -225,19 +207,21 @@ class S3Recording implements OpenRecording {
     return { bytes: this.#bytes, stored: this.#upload.done };
   }
 
-  /** The chunk that was open and is whole now; undefined where there is none. */
-  async #closeChunk(): Promise<number | undefined> {
-    const file = this.#file;
-    if (file === undefined) return undefined;
-    this.#file = undefined;
-    try {
-      if (this.#isTorn) await file.truncate(this.#chunkBytes);
-      await file.datasync();
-    } finally {
-      await file.close();
+  async #beginChunk(): Promise<AppendedFile> {
+    if (this.#chunk >= MOST_PARTS) {
+      throw new RecordingError('too-long', `${this.path} has ${MOST_PARTS} parts, the most that a bucket takes`);
     }
-    if (this.#chunkBytes > 0) return this.#chunk;
-    await this.#spool.removeChunk(this.#chunk);
-    return undefined;
+    this.#chunk++;
+    return new AppendedFile(await this.#files.open(this.#spool.chunkPath(this.#chunk), 'wx'), this.#usage);
+  }
+
+  /** Hands the open chunk on, where there is one; after `patch` is in the first one. */
+  async #endChunk(patch?: Patch): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+    if (file?.bytes === 0) await this.#spool.removeChunk(this.#chunk);
+    if (patch !== undefined && this.#bytes > 0) await this.#spool.patch(patch);
+    if (file !== undefined && file.bytes > 0) this.#upload.add(this.#chunk, file.bytes);
   }
 }
