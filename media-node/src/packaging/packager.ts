@@ -12,6 +12,7 @@ import type { StreamKey } from '../stream/stream-key.ts';
 import type { StreamObserver } from '../stream/stream-observer.ts';
 import type { FileStore, StreamFiles } from './file-store.ts';
 import { HeldFrames } from './held-frames.ts';
+import { LedgerWriter } from './ledger-writer.ts';
 import type { PackagedStream, PackagingLedger, PackagingWitnesses } from './packaged-stream.ts';
 import type { PackagingFormat } from './packaging-format.ts';
 import { Recollection } from './recollection.ts';
@@ -21,11 +22,9 @@ import type { Beginning } from './take-over.ts';
 import { beginningOf } from './take-over.ts';
 import type { VhostPaths } from './vhost-paths.ts';
 import { Waiters } from './waiters.ts';
-import { buildWorks, stateTextOf } from './works.ts';
+import { buildWorks } from './works.ts';
 import type { Works } from './works.ts';
 
-/** The numbers of a stream's segments go on for so long after its last one. */
-const KEEP_NUMBERS_MS = 24 * 3_600_000;
 /** When a source is gone, another node may just be taking the stream: it has said so in the ledger after this time. */
 const END_MS = 1_000;
 /** How late frames may come in company: each arrival alone costs more than all else. With low latency, this share of a part. */
@@ -86,7 +85,7 @@ export class Packager implements PackagedStream, StreamObserver {
   #timer: NodeJS.Timeout | undefined;
   #revision: number;
   #pastDropped = 0;
-  #arePartsSaved = false;
+  readonly #ledger: LedgerWriter;
   #broken = 0;
   #isEnded = false;
   #isClosed = false;
@@ -95,6 +94,7 @@ export class Packager implements PackagedStream, StreamObserver {
 
   constructor(options: PackagerOptions) {
     this.key = options.key;
+    this.#ledger = new LedgerWriter(options.key, options.nodeId, options.ledger, options.now);
     this.#options = options;
     this.#settings = options.settings;
     this.#revision = options.revision;
@@ -277,7 +277,7 @@ export class Packager implements PackagedStream, StreamObserver {
         'packaging begins',
       );
       // From now on everybody sees that this node packages the stream.
-      this.#save();
+      this.#ledger.save(this.#works);
     }
     this.#touch();
     held.replay({
@@ -306,8 +306,7 @@ export class Packager implements PackagedStream, StreamObserver {
   }
 
   #onPart(): void {
-    // Whoever goes on has to know that parts of the open segment are listed.
-    if (!this.#arePartsSaved) this.#save();
+    if (this.#works !== undefined) this.#ledger.savePart(this.#works);
     this.#touch();
   }
 
@@ -318,7 +317,7 @@ export class Packager implements PackagedStream, StreamObserver {
     this.counts.segments += 1;
     if (isForced) this.counts.forcedCuts += 1;
     this.counts.droppedFrames = this.#pastDropped + works.segmenter.dropped + works.writer.broken + this.#broken;
-    this.#save();
+    this.#ledger.save(works);
     this.#touch();
     this.#writePlaylist();
   }
@@ -338,14 +337,10 @@ export class Packager implements PackagedStream, StreamObserver {
     if (this.#files.hasDisk && format.hasTs) this.#files.removeBeside(paths.playlist(this.key));
   }
 
-  #save(): void {
+  #dispose(): void {
     const works = this.#works;
-    if (works === undefined) return;
-    const { nodeId, now, ledger } = this.#options;
-    this.#arePartsSaved = works.writer.settings.format.partMs !== undefined;
-    if (works.lastSeq < 0 && !this.#arePartsSaved) return;
-    const state = stateTextOf(works, nodeId, now());
-    ledger.save(this.key, state, KEEP_NUMBERS_MS);
+    this.close();
+    if (works !== undefined) void this.#ledger.dispose(works);
   }
 
   async #finish(): Promise<void> {
@@ -362,7 +357,7 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#options.log.info({ ...this.key, isTaken }, 'packaging ended');
     this.#touch();
     this.#writePlaylist();
-    this.#timer = setTimeout(() => this.close(), this.#settings.hls.disposeMs);
+    this.#timer = setTimeout(() => this.#dispose(), this.#settings.hls.disposeMs);
     this.#timer.unref();
   }
 

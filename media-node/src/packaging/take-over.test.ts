@@ -209,6 +209,53 @@ test('what others saw of a session before the present one is not gone back to', 
   assert.deepEqual(second.snapshot.segments, segments);
 });
 
+test('of what was disposed of the ledger remembers the numbers alone', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  for (const changes of [{}, LOW_LATENCY]) {
+    const ledger = new MemoryLedger(() => EPOCH_MS);
+    const first = new TestNode(changes, { ledger });
+    const second = new TestNode(changes, { ledger, nodeId: 'node-2' });
+    t.after(() => [first, second].forEach((each) => each.close()));
+    await first.publish();
+    first.feed(streamOf({ seconds: 9 }));
+    await gone(t, first);
+    const { segments } = first.snapshot;
+    const bytes = async () => {
+      const answer = await ledger.load(KEY);
+      return answer.kind === 'found' ? Buffer.byteLength(answer.state) : 0;
+    };
+    assert.ok((await bytes()) > 1_000);
+    t.mock.timers.tick(30_000);
+    await settled();
+    const least = await bytes();
+    assert.ok(least > 0 && least < 500, `${least} bytes`);
+    second.nowMs = first.nowMs + 30_000;
+    await second.publish();
+    second.feed(streamOf({ seconds: 3.2 }));
+    assert.deepEqual(seqs(second.snapshot), [(segments.at(-1)?.seq ?? 0) + 1]);
+    assert.equal(second.snapshot.discontinuitySequence, 1);
+  }
+});
+
+test('what another node has gone on with is not forgotten with the list of the node before it', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode({}, { ledger });
+  const second = new TestNode({}, { ledger, nodeId: 'node-2' });
+  t.after(() => [first, second].forEach((each) => each.close()));
+  await first.publish();
+  first.feed(streamOf({ seconds: 9 }));
+  await gone(t, first);
+  second.nowMs = first.nowMs;
+  await second.publish();
+  second.feed(streamOf({ seconds: 5 }));
+  t.mock.timers.tick(30_000);
+  await settled();
+  assert.equal(first.packagings.find(KEY), undefined);
+  const answer = await ledger.load(KEY);
+  assert.ok(answer.kind === 'found' && answer.state.includes('node-2') && answer.state.length > 1_000);
+});
+
 test('numbers never go back: after a disposal, in another format, and when nobody knows', async (t) => {
   const ledger = new MemoryLedger(() => EPOCH_MS);
   const begin = async (changes: VhostChanges, nowMs: number) => {

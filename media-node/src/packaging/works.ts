@@ -55,6 +55,28 @@ export function buildWorks(beginning: Beginning, options: WorksOptions): Works {
   return { list, figures, writer, segmenter, keys, lastSeq: seq - 1 };
 }
 
+/**
+ * The numbers alone, for when the playlist has been disposed of: they go on for long, and a store that is full of what ended
+ * would have no room for what lives.
+ */
+export function numbersTextOf({ list, writer, keys, lastSeq }: Works, nodeId: string, atMs: number): string {
+  const listed = list.segments().filter(({ isDiscontinuity }) => isDiscontinuity).length;
+  const state = {
+    nodeId,
+    atMs,
+    seq: lastSeq,
+    // Nothing is open.
+    isLowLatency: false,
+    format: '',
+    targetDurationS: list.targetDurationS,
+    discontinuitySequence: list.discontinuitySequence + listed,
+    salt: keys.salt,
+    endMs: writer.endMs,
+    tracks: [],
+  };
+  return ledgerText(state, []);
+}
+
 /** What the next node needs to go on, for the ledger. */
 export function stateTextOf({ list, writer, figures, keys, lastSeq }: Works, nodeId: string, atMs: number): string {
   const { texts, discontinuitySequence } = list.texts(MAX_SEGMENTS_BYTES);
