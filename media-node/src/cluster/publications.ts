@@ -160,7 +160,7 @@ export class Publications {
     const former = this.#slots.get(id);
     const isTaken = former !== undefined && former.revokedBecause === undefined && !former.isWaiting;
     if (isTaken && takeover === 'Reject') {
-      throw new GateError('busy', 'the stream has a publisher on this node');
+      throw new GateError('busy', 'the stream has a publisher');
     }
     const slot = new PublicationSlot(key, onRevoked, (left) => {
       if (this.#slots.get(id) === left) this.#slots.delete(id);

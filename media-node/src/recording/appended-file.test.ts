@@ -18,8 +18,7 @@ test('an append that fails midway leaves whole units, gives its bytes back, and 
       writev: async (buffers, position) => {
         if (!isFull) return real.writev(buffers, position);
         // Half of it still has room.
-        const { bytesWritten } = await real.writev([Buffer.alloc(2, '?')], position);
-        isFull = bytesWritten > 0;
+        await real.writev([Buffer.alloc(2, '?')], position);
         throw Object.assign(new Error('no room'), { code: 'ENOSPC' });
       },
       read: (...args) => real.read(...args),

@@ -4,7 +4,9 @@ import type { SessionEnd } from './session-end.ts';
 
 /** What the end of an RTMP connection means to the cluster. */
 export function relayEnd({ code, message }: SessionEnd, refusal: ClientRefusal | undefined): RelayEnd {
-  return { code: relayEndCode(code, refusal), message };
+  // A node of ours says in words what our own client may be told.
+  const said = refusal !== undefined && refusal.reason !== '' ? refusal.description : '';
+  return { code: relayEndCode(code, refusal), message: said || message };
 }
 
 function relayEndCode(code: SessionEnd['code'], refusal: ClientRefusal | undefined): RelayEndCode {

@@ -260,7 +260,7 @@ describe('push', () => {
     const busy = new Listener();
     pushClient.push(requestFor(stream), busy);
     await until('the end', () => busy.ends.length === 1);
-    assert.equal(busy.ends[0]?.code, 'busy');
+    assert.deepEqual(busy.ends[0], { code: 'busy', message: 'the stream has a publisher' });
 
     for (const [code, expected] of [
       ['denied', 'denied'],

@@ -47,8 +47,8 @@ import { until } from '../testing/until.ts';
  * | published or played before any media came | session.test.ts; "tracks" |
  * | complex and simple handshakes | "handshakes"; node-media-server.test.ts |
  * | chunk sizes, legal and not | "chunk sizes"; bad-input.test.ts |
- *
- * Those of MPEG-TS and HLS belong to formats that this node does not write.
+ * | 33-bit wrap in MPEG-TS | formats/mpegts-muxer.test.ts |
+ * | HLS: target duration and rounding, the key at the head | formats/hls-playlist.test.ts |
  */
 
 let node: TestNode;
@@ -347,6 +347,39 @@ describe('media', () => {
     for (const [index, { timestampMs }] of times.entries()) {
       assert.equal(timestampMs, (startMs + index * 20) % 0x1_0000_0000);
     }
+  });
+
+  test('who joins behind the wrap gets a cache from before it, and time goes on, over RTMP and HTTP-FLV', async () => {
+    const { encoder, viewer, stream } = await pair();
+    const startMs = 0x1_0000_0000 - 100;
+    encoder.sendMedia(startMs);
+    const send = (ms: number): void => encoder.send(RTMP_VIDEO, AVC_FRAME, (startMs + ms) % 0x1_0000_0000);
+    for (let ms = 40; ms <= 200; ms += 40) send(ms);
+    await until('the last frame', () => viewer.media().at(-1)?.timestampMs === 100);
+    const late = await connected();
+    await late.play(stream);
+    const tags: number[] = [];
+    const reader = new FlvReader({
+      onHeader: () => undefined,
+      onTag: (type, timestampMs, payload) => {
+        if (type === RTMP_VIDEO && payload[1] === 1) tags.push(timestampMs);
+      },
+    });
+    const request = get(`http://127.0.0.1:${node.httpPort}/live/${stream}.flv`, (response) => {
+      response.on('data', (bytes: Buffer) => reader.push(bytes));
+    });
+    await until('the cache', () => late.media().at(-1)?.timestampMs === 100 && tags.at(-1) === 100);
+    for (let ms = 240; ms <= 400; ms += 40) send(ms);
+    const wanted = Array.from({ length: 11 }, (_, index) => (startMs + index * 40) % 0x1_0000_0000);
+    await until('the last frame', () => tags.at(-1) === 300 && late.media().at(-1)?.timestampMs === 300);
+    const headers = late.media().filter(({ payload }) => payload[1] === 0);
+    assert.deepEqual(
+      headers.map(({ timestampMs }) => timestampMs),
+      [startMs, startMs],
+    );
+    const times = late.media().flatMap(({ payload, timestampMs }) => (payload[1] === 1 ? [timestampMs] : []));
+    assert.deepEqual([times, tags], [wanted, wanted]);
+    request.destroy();
   });
 
   for (const [direction, jumpMs] of [
