@@ -20,6 +20,7 @@ import { chain } from './http/chain.ts';
 import type { HttpRequest } from './http/http-request.ts';
 import { HttpServer } from './http/http-server.ts';
 import { ConnectionLimit } from './lib/connection-limit.ts';
+import { loadSendToAll } from './lib/send-to-all.ts';
 import { TlsIdentity } from './lib/tls-identity.ts';
 import { NodeStartError } from './node-options.ts';
 import type { Listener, ListenerPorts, MediaNodeOptions } from './node-options.ts';
@@ -109,6 +110,9 @@ class WiredNode implements MediaNode {
     this.#log = logger;
     this.#streams = new StreamRegistry({
       rules: (vhost) => (this.config.vhosts.named(vhost) ?? VHOST_DEFAULTS).play,
+      sendToAll: loadSendToAll((reason) =>
+        logger.warn({ reason }, 'viewers are written to one by one, which costs up to a third more CPU'),
+      ),
     });
     this.#recording = makeRecording({
       config: this.config,

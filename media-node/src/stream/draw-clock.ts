@@ -34,6 +34,11 @@ export class DrawClock implements Flushable {
     return this.#policy.now();
   }
 
+  /** Calls `target.flush()` once, at an instant of `now`. */
+  at(target: Flushable, dueMs: number): FlushTicket {
+    return this.#policy.schedule(target, Math.max(1, dueMs - this.#policy.now()));
+  }
+
   /** Calls `target.draw()` every `periodMs` until it is removed; another period replaces the one before. */
   add(target: Drawable, periodMs: number): void {
     if (this.#entries.get(target)?.periodMs === periodMs) return;

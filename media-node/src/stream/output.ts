@@ -3,6 +3,7 @@ import type { Track } from '../media/track.ts';
 import { EncodedLog } from './encoded-log.ts';
 import type { FrameEncoder } from './frame-encoder.ts';
 import type { GopChange } from './gop-cache.ts';
+import type { GroupWrite } from './group-write.ts';
 import { MediaPositions } from './media-positions.ts';
 import type { GroupSource } from './player-group.ts';
 import { GROUP_PLAYERS, PlayerGroup } from './player-group.ts';
@@ -12,6 +13,8 @@ import type { PlayerQueue } from './player-queue.ts';
 export interface OutputSource {
   readonly tracks: readonly Track[];
   readonly metadata: Metadata | undefined;
+  /** See GroupSource. */
+  readonly groupWrite: GroupWrite | undefined;
   now(): number;
   /** A flush is about to write what has come: what waits in the source's socket may come along. */
   beforeFlush(): void;
@@ -63,6 +66,10 @@ export class Output implements GroupSource {
 
   get end(): number {
     return this.#log.end;
+  }
+
+  get groupWrite(): GroupWrite | undefined {
+    return this.#source.groupWrite;
   }
 
   /** Groups of viewers. */

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { MergeWindow } from './merge-window.ts';
 import { StreamRegistry } from './stream-registry.ts';
 import type { StreamObserver } from './stream-observer.ts';
-import { AUDIO, FakePlayer, FakePublisher, FakeTap, ManualFlush, video, VIDEO } from './testing.ts';
+import { AUDIO, audio, FakePlayer, FakePublisher, FakeTap, ManualFlush, video, VIDEO } from './testing.ts';
 
 const FRAME_MS = 40;
 
@@ -114,6 +114,40 @@ describe('the pace of a source', () => {
     assert.equal(mostWaiting(1_000), 0);
     playback.leave();
     assert.ok(mostWaiting(1_000) > 0);
+  });
+
+  test('in real time follows the cadence of the video: a draw a frame, and audio comes with it', () => {
+    const { tap, pass, stream, ingest, time } = setUp('realtime');
+    const player = new FakePlayer();
+    stream.play(player);
+    pass(2_000);
+    tap.draws = 0;
+    player.writes.length = 0;
+    for (let second = 0; second < 100; second++) {
+      const dtsMs = Math.round(time.nowMs);
+      tap.receive(() => ingest.frame(audio(dtsMs)));
+      pass(40);
+    }
+    assert.ok(tap.draws >= 85 && tap.draws <= 115, `${tap.draws} draws of 100 frames`);
+    assert.ok(player.writes.length <= 102, `${player.writes.length} writes`);
+  });
+
+  test('in real time listens for a video frame that is late, and for audio that comes alone', () => {
+    const { tap, pass, silence, stream, ingest, time } = setUp('realtime');
+    stream.play(new FakePlayer());
+    pass(2_000);
+    silence(true);
+    pass(50);
+    assert.equal(tap.isOpen, true);
+    for (let count = 0; count < 20; count++) {
+      const dtsMs = Math.round(time.nowMs);
+      tap.receive(() => ingest.frame(audio(dtsMs)));
+      assert.equal(tap.waiting.length, 0);
+      pass(20);
+    }
+    silence(false);
+    pass(1_000);
+    assert.equal(tap.isOpen, false);
   });
 
   test('follows the window as it changes', () => {

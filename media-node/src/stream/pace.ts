@@ -1,4 +1,6 @@
+import { Cadence } from './cadence.ts';
 import type { Drawable, DrawClock } from './draw-clock.ts';
+import type { Flushable, FlushTicket } from './flush-policy.ts';
 import type { SourceTap } from './source-tap.ts';
 
 /**
@@ -20,16 +22,21 @@ const MEASURE_MS = 500;
 const TOO_FAST_MS = 5_000;
 
 /**
- * When a stream's source is read: as its bytes come while somebody wants them in real time, else at the instants at which
- * they are written on, or now and then where nobody waits for them. Waking the process up for each packet costs more than
- * all that is done with it.
+ * When a stream's source is read: at the instants at which its bytes are written on, or now and then where nobody waits for
+ * them. In real time as video frames come, whose cadence it follows where they have one, else as bytes come. Waking the
+ * process up for each packet costs more than all that is done with it.
  */
-export class Pace implements Drawable {
+export class Pace implements Drawable, Flushable {
   readonly #clock: DrawClock;
-  readonly #onDrawn: () => void;
+  readonly #onDrawn: (hasVideo: boolean) => void;
+  #cadence = new Cadence();
+  /** The next look for a video frame. */
+  #look: FlushTicket | undefined;
   #tap: SourceTap | undefined;
   #isOpen = true;
   #isDrawing = false;
+  /** The present draw has brought a video frame. */
+  #hasDrawnVideo = false;
   #drawnAtMs = 0;
   #heardAtMs = 0;
   #listensUntilMs = 0;
@@ -40,8 +47,8 @@ export class Pace implements Drawable {
   /** When its bytes were found to come too fast to wait. */
   #tooFastAtMs: number | undefined;
 
-  /** `onDrawn`: frames have come, all that a draw brought. */
-  constructor(clock: DrawClock, onDrawn: () => void) {
+  /** `onDrawn`: frames have come, all that a draw brought; `hasVideo`, of video too. */
+  constructor(clock: DrawClock, onDrawn: (hasVideo: boolean) => void) {
     this.#clock = clock;
     this.#onDrawn = onDrawn;
   }
@@ -55,6 +62,7 @@ export class Pace implements Drawable {
   begin(tap: SourceTap | undefined): void {
     this.end();
     this.#tap = tap;
+    this.#cadence = new Cadence();
     this.#waitingBytes = FIRST_WAITING_BYTES;
     this.#forgetRate();
   }
@@ -70,6 +78,7 @@ export class Pace implements Drawable {
     if (this.#isOpen) return;
     this.#isOpen = true;
     this.#clock.remove(this);
+    this.#cancelLook();
     this.#tap?.open();
   }
 
@@ -90,19 +99,35 @@ export class Pace implements Drawable {
     const tap = this.#tap;
     if (tap === undefined) return;
     const nowMs = this.#clock.now();
+    if (flushMs < LEAST_APART_MS) {
+      this.#follow(tap, nowMs, mostMs);
+      return;
+    }
+    this.#cancelLook();
     const waitMs = Math.min(mostMs, this.#roomMs(nowMs));
     const periodMs = PERIODS_MS.find((each) => each <= waitMs);
-    if (periodMs === undefined || flushMs < LEAST_APART_MS) {
+    if (periodMs === undefined) {
       this.open();
       return;
     }
     if (this.#isOpen && nowMs < this.#listensUntilMs) return;
     if (flushMs <= waitMs) this.#clock.remove(this);
     else this.#clock.add(this, periodMs);
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#drawnAtMs = this.#heardAtMs = nowMs;
-    tap.shut();
+    this.#shut(tap, nowMs);
+  }
+
+  /** A video frame has come, with its source's own time. */
+  video(dtsMs: number): void {
+    this.#hasDrawnVideo = true;
+    this.#cadence.frame(dtsMs, this.#clock.now(), this.#isDrawing);
+  }
+
+  /** Looks for the next video frame; what is late is listened for. */
+  flush(): void {
+    this.#look = undefined;
+    this.#hasDrawnVideo = false;
+    this.draw();
+    if (!this.#hasDrawnVideo) this.open();
   }
 
   draw(): void {
@@ -113,6 +138,7 @@ export class Pace implements Drawable {
     if (sinceMs < LEAST_APART_MS) return;
     this.#drawnAtMs = nowMs;
     this.#isDrawing = true;
+    this.#hasDrawnVideo = false;
     let bytes = 0;
     try {
       bytes = tap.draw();
@@ -127,7 +153,33 @@ export class Pace implements Drawable {
       return;
     }
     this.#heardAtMs = nowMs;
-    this.#onDrawn();
+    this.#onDrawn(this.#hasDrawnVideo);
+  }
+
+  /** In real time: shut until the next video frame is likely to be there. */
+  #follow(tap: SourceTap, nowMs: number, mostMs: number): void {
+    const lookMs = this.#cadence.nextMs(nowMs, mostMs);
+    if (lookMs === undefined) {
+      this.open();
+      return;
+    }
+    if (this.#isOpen && nowMs < this.#listensUntilMs) return;
+    this.#clock.remove(this);
+    this.#cancelLook();
+    this.#look = this.#clock.at(this, lookMs);
+    this.#shut(tap, nowMs);
+  }
+
+  #shut(tap: SourceTap, nowMs: number): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#drawnAtMs = this.#heardAtMs = nowMs;
+    tap.shut();
+  }
+
+  #cancelLook(): void {
+    this.#look?.cancel();
+    this.#look = undefined;
   }
 
   /** How long bytes may wait until the socket has no room for more. */

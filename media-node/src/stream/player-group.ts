@@ -1,4 +1,5 @@
 import type { Flushable, FlushPolicy, FlushTicket } from './flush-policy.ts';
+import type { GroupWrite } from './group-write.ts';
 import type { PlayerQueue } from './player-queue.ts';
 
 /** Players of one group at most: writing to them all is the longest time for which a flush holds the event loop. */
@@ -22,6 +23,8 @@ export interface GroupSource {
   /** After a flush: what every group has got may go. */
   onFlushed(): void;
   now(): number;
+  /** Writes to many sockets at once; undefined where this process cannot. */
+  readonly groupWrite: GroupWrite | undefined;
 }
 
 /**
@@ -104,7 +107,9 @@ export class PlayerGroup implements Flushable {
     const batch = this.#source.from(this.position);
     this.#isFlushing = true;
     try {
-      for (const queue of this.#queues) queue.offer(this, batch, nowMs);
+      const { groupWrite } = this.#source;
+      for (const queue of this.#queues) queue.offer(this, batch, nowMs, groupWrite);
+      groupWrite?.write(batch);
     } finally {
       this.#isFlushing = false;
       this.#catchUp();

@@ -1,3 +1,4 @@
+import type { GroupWrite } from './group-write.ts';
 import type { Output } from './output.ts';
 import type { Playback, Player, PlayerStats } from './player.ts';
 import type { Cut, PlayerGroup } from './player-group.ts';
@@ -90,10 +91,10 @@ export class PlayerQueue implements Playback {
   }
 
   /**
-   * Gives the player what came since the flush before, or not: `batch` where it is in step with its group. The hot path:
-   * once a flush and player.
+   * Gives the player what came since the flush before, or not: `batch` where it is in step with its group, by `groupWrite`
+   * if that can. The hot path: once a flush and player.
    */
-  offer(group: PlayerGroup, batch: Buffer, nowMs: number): void {
+  offer(group: PlayerGroup, batch: Buffer, nowMs: number, groupWrite?: GroupWrite): void {
     const { output } = this;
     switch (this.#state) {
       case 'live': {
@@ -108,7 +109,9 @@ export class PlayerQueue implements Playback {
         const from = this.#position;
         if (from === output.end) return;
         this.#moveTo(output.end, output.frames);
-        this.#write(from === group.position ? batch : output.from(from));
+        if (from !== group.position) this.#write(output.from(from));
+        else if (groupWrite?.add(this.player, batch)) this.#count(batch);
+        else this.#write(batch);
         return;
       }
       case 'skipping':
@@ -177,8 +180,12 @@ export class PlayerQueue implements Playback {
 
   #write(bytes: Buffer): void {
     if (bytes.length === 0) return;
+    this.#count(bytes);
+    this.player.write(bytes);
+  }
+
+  #count(bytes: Buffer): void {
     this.#bytesOut += bytes.length;
     this.output.bytesOut += bytes.length;
-    this.player.write(bytes);
   }
 }

@@ -22,6 +22,11 @@ export interface Player {
   readonly options: PlayOptions;
   /** Bytes handed to `write` and not yet taken by the kernel. */
   readonly writableLength: number;
+  /**
+   * Of a socket that shared bytes may be sent to in place of `write`, which takes what is left of them: a plain TCP connection
+   * in which nothing waits. Otherwise -1.
+   */
+  readonly descriptor: number;
   /** Queues bytes that many players share: never changes them. Must not throw. */
   write(bytes: Buffer): void;
   /** Ends the session behind it; idempotent. */

@@ -1,7 +1,9 @@
+import type { SendToAll } from '../lib/send-to-all.ts';
 import { DrawClock } from './draw-clock.ts';
 import { StreamError } from './errors.ts';
 import type { FlushPolicy } from './flush-policy.ts';
 import { TimerFlush } from './flush-policy.ts';
+import { GroupWrite } from './group-write.ts';
 import { AutoWindow } from './merge-window.ts';
 import type { StreamDemand } from './stream-demand.ts';
 import type { StreamKey } from './stream-key.ts';
@@ -25,6 +27,8 @@ export interface StreamRegistryOptions {
   readonly autoWindow?: Pick<AutoWindow, 'windowMs'>;
   /** Default TimerFlush. */
   readonly flushPolicy?: FlushPolicy;
+  /** Writes to many players in one call; without it each is written to by itself. */
+  readonly sendToAll?: SendToAll | undefined;
 }
 
 /** This process's streams. */
@@ -46,6 +50,7 @@ export class StreamRegistry {
     const flushPolicy = options.flushPolicy ?? new TimerFlush();
     this.#owner = {
       flushPolicy,
+      groupWrite: options.sendToAll && new GroupWrite(options.sendToAll),
       drawClock: new DrawClock(flushPolicy),
       rules: options.rules ?? (() => REALTIME_RULES),
       autoWindowMs: () => autoWindow.windowMs(),

@@ -9,6 +9,7 @@ import type { FlushPolicy } from './flush-policy.ts';
 import { GopCache } from './gop-cache.ts';
 import type { IngestTarget } from './ingest.ts';
 import { StreamIngest } from './ingest.ts';
+import type { GroupWrite } from './group-write.ts';
 import { MediaGauge } from './media-gauge.ts';
 import { Interleaver } from './interleaver.ts';
 import { Pace } from './pace.ts';
@@ -54,6 +55,8 @@ export interface StreamStats {
 /** What a stream needs of its registry. */
 export interface StreamOwner {
   readonly flushPolicy: FlushPolicy;
+  /** The process's only one; undefined where each player is written to by itself. */
+  readonly groupWrite: GroupWrite | undefined;
   /** The process's clock for sources that wait. */
   readonly drawClock: DrawClock;
   /** The rules of a Vhost now. */
@@ -117,7 +120,7 @@ export class Stream {
       this.#updateDemand();
       this.#leftIdle();
     });
-    this.#pace = new Pace(owner.drawClock, () => this.#requestFlush(false));
+    this.#pace = new Pace(owner.drawClock, (hasVideo) => this.#requestFlush(this.#hasVideo && !hasVideo));
   }
 
   /** The source now, if any. */
@@ -295,6 +298,11 @@ export class Stream {
     for (let turn = 0; turn < 3; turn++) await nextTurn();
   }
 
+  /** For the outputs. */
+  get groupWrite(): GroupWrite | undefined {
+    return this.#owner.groupWrite;
+  }
+
   /** For the outputs: see Pace. */
   beforeFlush(): void {
     this.#pace.draw();
@@ -340,6 +348,7 @@ export class Stream {
       this.#requestFlush(false);
     },
     frame: (frame) => {
+      if (frame.track.kind === 'video') this.#pace.video(frame.dtsMs);
       if (this.#interleaver !== undefined && this.#tracks.length > 1) this.#interleaver.push(frame);
       else this.#frame(frame);
     },
@@ -398,7 +407,7 @@ export class Stream {
         ? frame
         : { track: frame.track, dtsMs, ptsMs: frame.ptsMs + shiftMs, isKey: frame.isKey, data: frame.data };
     this.#lastDtsMs = Math.max(dtsMs, (!this.#keepsTimes && this.#lastDtsMs) || 0);
-    const hasVideo = this.#tracks[0]?.kind === 'video';
+    const hasVideo = this.#hasVideo;
     const change = this.#gop.add(moved, hasVideo);
     const isCut = hasVideo ? kind === 'video' && frame.isKey : true;
     this.#audience.frame(moved, timeMs, change, isCut);
@@ -419,9 +428,17 @@ export class Stream {
     const windowMs = mwLatency === 'auto' ? this.#owner.autoWindowMs() : mwLatency === 'realtime' ? 0 : mwLatency;
     audience.requestFlush(windowMs, mayWait);
     const { hasViewers, hasRelays } = audience;
+    if (windowMs === 0 && (hasViewers || hasRelays)) {
+      this.#pace.set(0, mostDelayMs);
+      return;
+    }
     const relaysMs = hasRelays ? Math.min(windowMs, RELAY_DELAY_MS) : Infinity;
     const othersMs = Math.min(mostDelayMs, hasViewers ? MOST_DELAY_MS : IDLE_DELAY_MS);
     this.#pace.set(hasViewers ? windowMs : Infinity, Math.min(othersMs, relaysMs));
+  }
+
+  get #hasVideo(): boolean {
+    return this.#tracks[0]?.kind === 'video';
   }
 
   /** When nobody publishes and nobody will, other nodes have to look who does. */

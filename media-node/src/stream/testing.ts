@@ -69,6 +69,7 @@ export class FakePlayer implements Player {
   readonly encoder: FrameEncoder;
   readonly options: PlayOptions;
   writableLength = 0;
+  descriptor = -1;
   writes: Buffer[] = [];
   closed: string[] = [];
   onClose: () => void = () => undefined;

@@ -28,6 +28,10 @@ export class RemuxPlayer implements Player {
     return this.#body.writableLength;
   }
 
+  get descriptor(): number {
+    return this.#body.descriptor;
+  }
+
   write(bytes: Buffer): void {
     this.#body.write(bytes);
   }

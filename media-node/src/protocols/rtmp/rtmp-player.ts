@@ -60,6 +60,10 @@ export class RtmpPlayer implements Player {
     return this.#connection.writableLength;
   }
 
+  get descriptor(): number {
+    return this.#connection.descriptor;
+  }
+
   write(bytes: Buffer): void {
     this.#connection.write(bytes);
   }
