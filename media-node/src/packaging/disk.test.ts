@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { FolderSystem } from './disk-folder.ts';
@@ -68,6 +70,63 @@ test('segments, keys and the playlist lie in the folder, are read from there, an
   await until('old files to be gone', async () => !(await filesBelow(folder)).some((file) => file.endsWith('-0.ts')));
   node.config.swap(configOf({ hls: { enabled: false } }));
   await until('the rest to be gone', async () => (await filesBelow(folder)).length === 0);
+});
+
+/** What ffprobe finds in a playlist on the disk: the packets of each codec. */
+async function packetsOf(path: string): Promise<Record<string, number>> {
+  const show = ['-count_packets', '-show_entries', 'stream=codec_name,nb_read_packets', '-of', 'json'];
+  const args = ['-v', 'error', '-allowed_extensions', 'ALL', ...show, path];
+  const { stdout } = await promisify(execFile)('ffprobe', args);
+  const { streams } = JSON.parse(stdout) as { streams: { codec_name: string; nb_read_packets: string }[] };
+  return Object.fromEntries(streams.map((each) => [each.codec_name, Number(each.nb_read_packets)]));
+}
+
+test('fragmented MP4 has its playlists and manifest on the disk, of whole segments alone, which ffprobe reads there', async (t) => {
+  const nodes: TestNode[] = [];
+  const folder = await emptyFolder(t, nodes);
+  const parts = { lowLatency: { enabled: true, partMs: 400 }, disposeMs: 600_000 };
+  const node = new TestNode({ hls: { container: 'fmp4', ...parts }, dash: { enabled: true } }, { folder });
+  nodes.push(node);
+  await node.publish();
+  const frames = streamOf({ seconds: 8 });
+  node.feed(frames);
+  const live = join(folder, DEFAULT_VHOST, 'live');
+  const text = (name: string) => readFile(join(live, name), 'utf8').catch(() => '');
+  await until('the playlists', async () => (await text('stream01.m3u8')).includes('stream01-video.m3u8'));
+  assert.match(await text('stream01.m3u8'), /TYPE=AUDIO.*URI="stream01-audio.m3u8"\n.*CODECS="avc1[^"]*,mp4a[^"]*"/);
+  assert.match(await text('stream01-video.m3u8'), /#EXT-X-MAP:URI="stream01-video-init-0.mp4"/);
+  assert.doesNotMatch(await text('stream01-video.m3u8'), /EXT-X-PART|PRELOAD-HINT|SERVER-CONTROL/);
+  await until('the manifest', async () => (await text('stream01.mpd')).includes('type="dynamic"'));
+  node.unpublish();
+  await until('the end', async () => (await text('stream01-audio.m3u8')).includes('#EXT-X-ENDLIST'));
+  await until('the end', async () => (await text('stream01.mpd')).includes('type="static"'));
+  const count = (kind: string) => frames.filter(({ track }) => track.kind === kind).length;
+  assert.deepEqual(await packetsOf(join(live, 'stream01.m3u8')), { h264: count('video'), aac: count('audio') });
+  assert.deepEqual(Object.keys(await packetsOf(join(live, 'stream01.mpd'))).toSorted(), ['aac', 'h264']);
+  node.config.swap(configOf({ hls: { enabled: false } }));
+  await until('all to be gone', async () => (await filesBelow(folder)).length === 0);
+});
+
+test('what is wanted no more leaves the disk with the next segment: a manifest, the playlists of another container', async (t) => {
+  const nodes: TestNode[] = [];
+  const folder = await emptyFolder(t, nodes);
+  const node = new TestNode({ hls: { container: 'fmp4' }, dash: { enabled: true } }, { folder });
+  nodes.push(node);
+  await node.publish();
+  node.feed(streamOf({ seconds: 6 }));
+  const has = async (name: string) => (await filesBelow(folder)).includes(`${DEFAULT_VHOST}/live/${name}`);
+  await until('the manifest', () => has('stream01.mpd'));
+  node.config.swap(configOf({ hls: { container: 'fmp4' }, dash: { enabled: false } }));
+  node.feed(streamOf({ startMs: 6_000, seconds: 6 }));
+  await until('the manifest to be gone', async () => !(await has('stream01.mpd')));
+  assert.ok(await has('stream01-video.m3u8'));
+  node.config.swap(configOf({ hls: { container: 'ts' } }));
+  node.feed(streamOf({ startMs: 12_000, seconds: 6 }));
+  await until('the playlist to be gone', async () => !(await has('stream01-video.m3u8')));
+  await until('another', async () => {
+    const text = await readFile(join(folder, DEFAULT_VHOST, 'live/stream01.m3u8'), 'utf8');
+    return /stream01-\d+\.ts/.test(text);
+  });
 });
 
 test('without cleanup files stay', async (t) => {

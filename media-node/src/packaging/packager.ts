@@ -3,13 +3,13 @@ import type { KeyFramesTooFar } from '#contract/admin-api.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import { isWholeFrame } from '../formats/fmp4-fragment.ts';
-import { mediaPlaylist } from '../formats/hls-playlist.ts';
 import { PathError } from '../lib/path-template.ts';
 import type { Frame } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 import type { Stream } from '../stream/stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import type { StreamObserver } from '../stream/stream-observer.ts';
+import { DiskPlaylists } from './disk-playlists.ts';
 import type { FileStore, StreamFiles } from './file-store.ts';
 import { HeldFrames } from './held-frames.ts';
 import { LedgerWriter } from './ledger-writer.ts';
@@ -37,6 +37,7 @@ export interface PackagerSettings {
   readonly format: PackagingFormat;
   readonly paths: VhostPaths;
   readonly hls: VhostConfig['hls'];
+  readonly dash: VhostConfig['dash'];
 }
 
 export interface PackagerOptions {
@@ -72,6 +73,7 @@ export class Packager implements PackagedStream, StreamObserver {
   readonly counts: PackagerCounts = { segments: 0, forcedCuts: 0, droppedFrames: 0, takeOvers: 0 };
   readonly #options: PackagerOptions;
   readonly #files: StreamFiles;
+  readonly #playlists: DiskPlaylists;
   readonly #waiters = new Waiters();
   #settings: PackagerSettings;
   #works: Works | undefined;
@@ -100,6 +102,7 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#revision = options.revision;
     this.#files = options.store.open(options.key.vhost);
     this.#files.cleanup = options.settings.hls.cleanup;
+    this.#playlists = new DiskPlaylists(options.key, this.#files, options.now);
   }
 
   get mostDelayMs(): number {
@@ -168,7 +171,10 @@ export class Packager implements PackagedStream, StreamObserver {
   configure(settings: PackagerSettings): void {
     const { format, hls } = this.#settings;
     const isOther = settings.format.id !== format.id;
-    if (!isOther && JSON.stringify(settings.hls) === JSON.stringify(hls)) return;
+    if (!isOther && JSON.stringify(settings.hls) === JSON.stringify(hls)) {
+      this.#settings = settings;
+      return;
+    }
     const delayMs = this.mostDelayMs;
     this.#settings = settings;
     if (this.#leave !== undefined && delayMs !== this.mostDelayMs) {
@@ -221,7 +227,7 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#leave?.();
     this.#leave = undefined;
     this.#held = undefined;
-    if (!isRestart) this.#removePlaylist();
+    if (!isRestart) this.#playlists.remove();
     this.#files.close(isRestart);
     this.#waiters.wake();
     this.#options.onDisposed(this);
@@ -319,22 +325,12 @@ export class Packager implements PackagedStream, StreamObserver {
     this.counts.droppedFrames = this.#pastDropped + works.segmenter.dropped + works.writer.broken + this.#broken;
     this.#ledger.save(works);
     this.#touch();
-    this.#writePlaylist();
+    this.#writePlaylists();
   }
 
-  /** Where there is a disk: for whoever serves the folder. Of MPEG-TS alone: others are several playlists. */
-  #writePlaylist(): void {
-    const { format, paths } = this.#settings;
-    if (!this.#files.hasDisk || !format.hasTs) return;
-    const { snapshot } = this;
-    if (snapshot === undefined) return;
-    const path = paths.playlist(this.key);
-    this.#files.writeBeside(path, mediaPlaylist(snapshot, { rendition: 'ts', path, isDelta: false }));
-  }
-
-  #removePlaylist(): void {
-    const { format, paths } = this.#settings;
-    if (this.#files.hasDisk && format.hasTs) this.#files.removeBeside(paths.playlist(this.key));
+  #writePlaylists(): void {
+    const snapshot = this.#files.hasDisk ? this.snapshot : undefined;
+    if (snapshot !== undefined) this.#playlists.write(snapshot, this.#settings);
   }
 
   #dispose(): void {
@@ -356,7 +352,7 @@ export class Packager implements PackagedStream, StreamObserver {
     this.#isEnded = true;
     this.#options.log.info({ ...this.key, isTaken }, 'packaging ended');
     this.#touch();
-    this.#writePlaylist();
+    this.#writePlaylists();
     this.#timer = setTimeout(() => this.#dispose(), this.#settings.hls.disposeMs);
     this.#timer.unref();
   }

@@ -202,7 +202,7 @@ export class Packagings implements PackagedStreams, SourceListener {
     const vhost = this.#options.config.vhosts.named(name);
     const format = vhost === undefined ? undefined : formatOf(vhost);
     if (vhost === undefined || format === undefined) return undefined;
-    return { format, paths: this.#paths.of(vhost), hls: vhost.hls };
+    return { format, paths: this.#paths.of(vhost), hls: vhost.hls, dash: vhost.dash };
   }
 }
 
