@@ -177,6 +177,7 @@ export function readersOf(lowLatencyHost: string): readonly Reader[] {
     { name: 'VLC, HLS of MPEG-TS', read: (url) => vlc(url + path('.m3u8')) },
     { name: 'VLC, Low-Latency HLS', host: lowLatencyHost, read: (url) => vlc(url + path('.m3u8')) },
     { name: 'GStreamer, HLS of MPEG-TS', read: (url) => gstreamer(url + path('.m3u8'), 'hlsdemux', 'tsdemux') },
+    // Not GStreamer: 1.22 finds no segment in a live SegmentTimeline that does not begin at 0, whose first time it counts twice.
     { name: 'VLC, DASH', read: (url) => vlc(url + path('.mpd')) },
   ];
 }
