@@ -46,6 +46,8 @@ export interface ConnectionListener {
   onReady(): void;
   /** A message that the connection does not deal with itself. May throw FormatError, which ends the connection. */
   onMessage(message: RtmpMessage): void;
+  /** This side is about to end the connection: the moment for last words. */
+  onClosing?(end: SessionEnd): void;
   /** Exactly once, when nothing more will come. */
   onEnd(end: SessionEnd): void;
 }
@@ -194,6 +196,7 @@ export class RtmpConnection {
   /** Ends the connection after what is queued; idempotent. */
   close(end: SessionEnd): void {
     if (this.#end !== undefined) return;
+    this.#listener.onClosing?.(end);
     // Input is read and thrown away until the peer has gone: unread bytes would make the kernel send a reset, and our
     // last words (BadName, …) would be lost.
     this.socket.resume();

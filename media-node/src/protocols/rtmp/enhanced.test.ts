@@ -166,6 +166,8 @@ describe('media', () => {
       const encoder = await RtmpPeer.connected(own.rtmpPort);
       await encoder.publish('broken');
       encoder.send(type, bytes);
+      const told = await encoder.status('NetConnection.Connect.Closed');
+      assert.match(String(told['description']), /config|AAC|AVC|H\.264|HEVC/i);
       await encoder.closed();
     }
     assert.equal(own.rtmp.stats().ends.get('codec-config'), 3);

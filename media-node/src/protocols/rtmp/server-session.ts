@@ -99,6 +99,7 @@ export class ServerSession {
     const listener = {
       onReady: () => undefined,
       onMessage: (message: RtmpMessage) => this.#onMessage(message),
+      onClosing: (end: SessionEnd) => this.#onClosing(end),
       onEnd: (end: SessionEnd) => this.#onEnd(end),
     };
     this.#connection = new RtmpConnection(socket, new ServerHandshake(), listener, this.#log);
@@ -125,9 +126,9 @@ export class ServerSession {
     this.#replies.call('onStatus', request, 0);
   }
 
-  /** Ends the session; idempotent. */
+  /** Ends the session; an encoder is told why. Idempotent. */
   close(reason: string): void {
-    this.#connection.close({ code: 'closed', message: reason });
+    this.#fail('closed', reason);
   }
 
   #onMessage(message: RtmpMessage): void {
@@ -370,6 +371,12 @@ export class ServerSession {
           ? 'the client asked for no stream in time'
           : 'the client did not finish its handshake and connect in time';
     this.#fail('timeout', what);
+  }
+
+  /** Tells an encoder why; ffmpeg shows it. Players end as if the stream had ended, and other nodes see the end as it is. */
+  #onClosing({ message }: SessionEnd): void {
+    if (this.#publication === undefined || this.#relay !== undefined) return;
+    this.#replies.status(status('error', 'NetConnection.Connect.Closed', message));
   }
 
   #onEnd(end: SessionEnd): void {

@@ -446,11 +446,18 @@ describe('the connection', () => {
     const quick = await startTestNode(new MemoryGate([vhostOf('v', ['__defaultVhost__'], { publish })]));
     const silent = await RtmpPeer.connected(quick.rtmpPort);
     await silent.publish('silent');
+    const told = await silent.status('NetConnection.Connect.Closed');
+    assert.deepEqual([told['level'], told['description']], ['error', 'the encoder sent no media in time']);
     await silent.closed();
     const stops = await RtmpPeer.connected(quick.rtmpPort);
     await stops.publish('stops');
     stops.sendMedia();
     await stops.closed();
+    const viewer = await RtmpPeer.connected(quick.rtmpPort);
+    await viewer.play('stops');
+    quick.gate.registry.close('the test says so');
+    await viewer.closed();
+    assert.ok(!viewer.codes().includes('NetConnection.Connect.Closed'), 'for a viewer the stream ends');
     assert.equal(quick.rtmp.stats().ends.get('timeout'), 2);
     quick.close();
   });
@@ -463,6 +470,8 @@ describe('the connection', () => {
     first.sendMedia();
     const second = await RtmpPeer.connected(replacing.rtmpPort);
     await second.publish('s');
+    const told = await first.status('NetConnection.Connect.Closed');
+    assert.deepEqual([told['level'], told['description']], ['error', 'replaced by another publisher']);
     await first.closed();
     second.sendMedia();
     const key = { vhost: 'v', app: 'live', stream: 's' };
