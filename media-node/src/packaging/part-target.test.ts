@@ -64,6 +64,13 @@ test('no part exceeds the target, and all but a segment’s last one are nearly 
         }
       }
     }),
-    { numRuns: 60 },
+    {
+      numRuns: 60,
+      examples: [
+        [{ wishedMs: 235, fps: 24, startMs: 0, jitters: [0, 0, -4, 5, 0, 0] }],
+        [{ wishedMs: 200, fps: 30_000 / 1_001, startMs: 0, jitters: [0, 0, 0, 0, 1, 3] }],
+        [{ wishedMs: 222, fps: 25, startMs: 0, jitters: [-4, -3, 3, 0, 0, 2] }],
+      ],
+    },
   );
 });

@@ -22,7 +22,7 @@ export function partTargetOf(wishedMs: number, paces: readonly FramePace[], most
   let best = leastMs;
   let bestShare = 0;
   for (let targetMs = leastMs; targetMs <= 2 * leastMs; targetMs++) {
-    const share = Math.min(1, ...paces.map((pace) => filled(targetMs, pace, marginMs(pace, wishedMs))));
+    const share = Math.min(1, ...paces.map((pace) => filled(targetMs, pace, wishedMs)));
     if (share > bestShare) {
       best = targetMs;
       bestShare = share;
@@ -32,15 +32,20 @@ export function partTargetOf(wishedMs: number, paces: readonly FramePace[], most
   return Math.min(best, mostMs);
 }
 
-function marginMs({ jitterMs }: FramePace, wishedMs: number): number {
-  return ROUNDING_MS + Math.min(jitterMs, MOST_JITTER * wishedMs);
+/** What whole frames need beside their length to go in: a first one that is early, a last one that is late, a guess of its length. */
+function marginMs(pace: FramePace, wishedMs: number): number {
+  return ROUNDING_MS + 3 * jitterOf(pace, wishedMs);
 }
 
-/** Share of a part that as many frames as go in fill at least. */
-function filled(targetMs: number, { frameMs }: FramePace, margin: number): number {
+function jitterOf({ jitterMs }: FramePace, wishedMs: number): number {
+  return Math.min(jitterMs, MOST_JITTER * wishedMs);
+}
+
+/** Share of a part that as many frames as go in fill at least: its first one may be late, and the one after it early. */
+function filled(targetMs: number, pace: FramePace, wishedMs: number): number {
   // A number of frames that fits exactly must not be one fewer by a float's rounding.
-  const frames = Math.floor((targetMs - margin) / frameMs + 1e-6);
-  return (frames * frameMs - (margin - ROUNDING_MS)) / targetMs;
+  const frames = Math.floor((targetMs - marginMs(pace, wishedMs)) / pace.frameMs + 1e-6);
+  return (frames * pace.frameMs - 2 * jitterOf(pace, wishedMs)) / targetMs;
 }
 
 /** Whether a part that begins at `startMs` has to be closed before a frame which usually lasts `usualMs`. */
