@@ -107,6 +107,10 @@ export const PackagedTrack = z.object({
   frameRate: z.number().min(0).optional(),
   sampleRate: z.int().min(0).optional(),
   channels: z.int().min(0).optional(),
+  /** As media-node/src/media/track.ts names them, for who looks at the stream; an older node does not tell. */
+  codec: z.string().max(32).optional(),
+  profile: z.string().max(64).optional(),
+  level: z.string().max(32).optional(),
 });
 export type PackagedTrack = z.infer<typeof PackagedTrack>;
 

@@ -82,6 +82,16 @@ async function clientsOf(name: string): Promise<ListedClient[]> {
   return ((await answer.json()) as { clients: ListedClient[] }).clients.filter(({ type }) => type === 'hls-play');
 }
 
+/** What a node says of the tracks of the Vhost ts's stream. */
+async function tracksOf(name: string): Promise<{ video: { codec: string } | null; audio: object | null } | undefined> {
+  const answer = await fetch(`http://${HOST}:${node(name).ports.api}/api/v1/streams/?count=100`);
+  const { streams } = (await answer.json()) as {
+    streams: { url: string; video: { codec: string } | null; audio: object | null }[];
+  };
+  const found = streams.find(({ url }) => url === 'ts/live/demo');
+  return found && { video: found.video, audio: found.audio };
+}
+
 test('a viewer that goes from edge to edge is one viewer of the cluster, and is ended on all of them at once', async () => {
   const url = addressOf('edge-0', 'demo.m3u8?vhost=ts.example');
   const multivariant = await until('a playlist', async () => {
@@ -105,6 +115,10 @@ test('a viewer that goes from edge to edge is one viewer of the cluster, and is 
   const [client] = await mine('edge-0');
   assert.ok(client !== undefined && client.send_bytes > 10_000, 'what it was sent is known');
   assert.ok((await metric(node('edge-0').ports.admin, 'livecluster_players{protocol="hls"}')) >= 1);
+
+  const [edge, origin] = [await tracksOf('edge-0'), await tracksOf('origin-0')];
+  assert.equal(edge?.video?.codec, 'H264', 'though no frame of it comes there');
+  assert.deepEqual(edge, origin);
 
   const answer = await fetch(`http://${HOST}:${node('edge-0').ports.api}/api/v1/clients/${client.id}`, {
     method: 'DELETE',

@@ -367,6 +367,7 @@ class WiredNode implements MediaNode {
     const media = new ApiMedia({
       streams: () => this.#allStreams(),
       visitors: () => this.#packagedHttp.viewers.visitors(),
+      packaged: (key) => (this.#packaging.own.find(key)?.snapshot ?? this.#side?.toldPackaging(key))?.tracks,
       vhosts: () => this.config.config.vhosts,
       traffic,
       session: (id) => ledger.get(id),

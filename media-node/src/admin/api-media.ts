@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
-import type { AudioTrack, VideoTrack } from '../media/track.ts';
+import type { PackagedTrack } from '#contract/packaging.ts';
+import type { AudioTrack, Track } from '../media/track.ts';
 import type { Visitor } from '../packaging/viewer-sessions.ts';
 import type { SessionInfo } from '../stream/gate.ts';
 import type { Playback } from '../stream/player.ts';
@@ -18,6 +19,8 @@ export interface ApiMediaOptions {
   readonly streams: () => Iterable<Stream>;
   /** Viewers without a connection; default none. */
   readonly visitors?: () => Iterable<Visitor>;
+  /** What is known of a packaged stream's tracks, wherever it is packaged; default nothing. */
+  readonly packaged?: (key: StreamKey) => readonly PackagedTrack[] | undefined;
   readonly vhosts: () => readonly VhostConfig[];
   readonly traffic: Traffic;
   /** What a session said of itself; undefined for the node's own relays. */
@@ -208,8 +211,7 @@ export class ApiMedia {
         send_30s: traffic.reduce((total, { kbps }) => total + kbps.send_30s, 0),
       },
       publish: publisher === undefined ? { active: false } : { active: true, cid: publisher.id },
-      video: videoOf(source.tracks.find(({ kind }) => kind === 'video') as VideoTrack | undefined),
-      audio: audioOf(source.tracks.find(({ kind }) => kind === 'audio') as AudioTrack | undefined),
+      ...this.#tracks(source),
       // Ours.
       source: publisher?.kind ?? (source.isHeld ? 'awaited' : null),
       viewers: sum(({ stats }) => allProtocols(stats.viewers)),
@@ -224,6 +226,13 @@ export class ApiMedia {
       gop: { frames: gauge.gopFrames, ms: Math.round(gauge.gopMs) },
       av_skew_ms: gauge.avSkewMs === undefined ? null : Math.round(gauge.avSkewMs),
     };
+  }
+
+  /** Where nothing but segments comes here, what is told of those. */
+  #tracks({ key, tracks }: Stream): { readonly video: object | null; readonly audio: object | null } {
+    const told = tracks.length === 0 ? this.#options.packaged?.(key) : undefined;
+    const of = (kind: Track['kind']) => (told ?? tracks).find((track) => track.kind === kind);
+    return { video: videoOf(of('video')), audio: audioOf(of('audio')) };
   }
 
   #client({ id, session, stream, sinceMs, source }: Client): object {
@@ -263,19 +272,22 @@ export class ApiMedia {
   }
 }
 
-function videoOf(track: VideoTrack | undefined): object | null {
+/** A track, of frames or of segments; what an older node does not tell is left empty. */
+type Shown = Pick<PackagedTrack, 'codec' | 'profile' | 'level' | 'width' | 'height' | 'sampleRate' | 'channels'>;
+
+function videoOf(track: Shown | undefined): object | null {
   if (track === undefined) return null;
-  const { codec, profile, level, width, height } = track;
+  const { codec = '', profile = '', level = '', width = 0, height = 0 } = track;
   return { codec: codec.toUpperCase(), profile, level, width, height };
 }
 
-function audioOf(track: AudioTrack | undefined): object | null {
+function audioOf(track: Shown | undefined): object | null {
   if (track === undefined) return null;
-  const { codec, sampleRate, channels, profile } = track;
-  return { codec: AUDIO_NAMES[codec], sample_rate: sampleRate, channel: channels, profile };
+  const { codec = '', sampleRate = 0, channels = 0, profile = '' } = track;
+  return { codec: AUDIO_NAMES[codec] ?? codec.toUpperCase(), sample_rate: sampleRate, channel: channels, profile };
 }
 
-const AUDIO_NAMES: Record<AudioTrack['codec'], string> = {
+const AUDIO_NAMES: Readonly<Record<string, string>> = {
   aac: 'AAC',
   mp3: 'MP3',
   opus: 'Opus',
@@ -285,7 +297,7 @@ const AUDIO_NAMES: Record<AudioTrack['codec'], string> = {
   pcma: 'G711A',
   pcmu: 'G711U',
   speex: 'Speex',
-};
+} satisfies Record<AudioTrack['codec'], string>;
 
 /** The same on every node and after each restart. */
 export function vhostId(name: string): string {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { VHOST_DEFAULTS, VhostConfig } from '#contract/node-config.ts';
+import type { PackagedTrack } from '#contract/packaging.ts';
 import type { Visitor } from '../packaging/viewer-sessions.ts';
 import type { SessionInfo } from '../stream/gate.ts';
 import { StreamRegistry } from '../stream/stream-registry.ts';
@@ -30,6 +31,7 @@ function apiOf() {
   const registry = new StreamRegistry({ now, flushPolicy: flush });
   const sessions = new Map<string, SessionInfo>();
   const visitors: Visitor[] = [];
+  const packaged: PackagedTrack[] = [];
   const sampled: string[] = [];
   const traffic = new Traffic({
     streams: () => registry.streams(),
@@ -42,6 +44,7 @@ function apiOf() {
   const media = new ApiMedia({
     streams: () => registry.streams(),
     visitors: () => visitors,
+    packaged: () => packaged,
     vhosts: () => [vhost('__defaultVhost__'), vhost('tv', false)],
     traffic,
     session: (id) => sessions.get(id),
@@ -54,7 +57,7 @@ function apiOf() {
     const tcUrl = 'rtmp://tv.example/live?token=secret';
     sessions.set(id, { id, protocol: 'rtmp', ip: '192.0.2.9', tcUrl, pageUrl: '', param: '', ...over });
   };
-  return { clock, flush, registry, sessions, visitors, sampled, traffic, server, known };
+  return { clock, flush, registry, sessions, visitors, packaged, sampled, traffic, server, known };
 }
 
 type Answer = Record<string, unknown> & { code: number };
@@ -176,6 +179,37 @@ describe('streams, clients and vhosts', () => {
     assert.equal((kbps as { recv_30s: number }).recv_30s, 200);
     assert.deepEqual((await ask(`streams/${streamId(KEY)}`))['stream'], streams[0]);
     assert.deepEqual((await ask(`streams/${streamId(KEY)}/`))['stream'], streams[0]);
+  });
+
+  test('a stream that is here in segments alone has the codecs of those', async (t) => {
+    const { ask, registry, packaged } = await running(t);
+    const key = { ...KEY, stream: 'segments' };
+    const attendance = registry.open(key).attend('hls');
+    t.after(() => attendance.leave());
+    const shown = async () => {
+      const { video, audio } = (await ask(`streams/${streamId(key)}`))['stream'] as Record<string, unknown>;
+      return { video, audio };
+    };
+    assert.deepEqual(await shown(), { video: null, audio: null });
+    const rates = { peakBitrate: 1, averageBitrate: 1 };
+    packaged.push({
+      kind: 'audio',
+      codecs: 'opus',
+      ...rates,
+      codec: 'opus',
+      profile: '',
+      sampleRate: 48_000,
+      channels: 2,
+    });
+    assert.deepEqual(await shown(), {
+      video: null,
+      audio: { codec: 'Opus', sample_rate: 48_000, channel: 2, profile: '' },
+    });
+    // As a node of before tells it.
+    packaged.push({ kind: 'video', codecs: 'avc1.64001f', ...rates, width: 640, height: 360 });
+    assert.deepEqual((await shown()).video, { codec: '', profile: '', level: '', width: 640, height: 360 });
+    const { video } = (await ask(`streams/${streamId(KEY)}`))['stream'] as { video: { codec: string } };
+    assert.equal(video.codec, 'H264', 'frames tell more than segments');
   });
 
   test('a player that lags shows in its queue and in that of the stream', async (t) => {

@@ -84,15 +84,17 @@ export class TrackFigures {
       const codecs = track === undefined ? undefined : codecString(track);
       if (track === undefined || codecs === undefined) return [];
       const averageBitrate = mediaMs === 0 ? 0 : Math.round((bits * 1_000) / mediaMs);
-      const common = { kind: track.kind, codecs, peakBitrate, averageBitrate };
+      const { kind, codec, profile } = track;
+      const common = { kind, codecs, peakBitrate, averageBitrate, codec, profile };
       if (track.kind === 'audio') {
         const { sampleRate, channels } = track;
         return [{ ...common, ...(sampleRate > 0 && { sampleRate }), ...(channels > 0 && { channels }) }];
       }
-      const { width, height } = track;
+      const { width, height, level } = track;
       return [
         {
           ...common,
+          level,
           ...(width > 0 && height > 0 && { width, height }),
           ...(frames > 0 && { frameRate: frameRate((frames * 1_000) / framesMs) }),
         },
