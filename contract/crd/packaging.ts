@@ -83,10 +83,10 @@ export const HlsSpec = withRules(
         'Give each viewer a signed context in the address of its playlist, by which it is counted and can be ended; hls_ctx of SRS. False: every viewer asks for the same addresses, and nobody is counted.',
       ),
     m3u8File: pathTemplate('m3u8File', '.m3u8', '[app]/[stream].m3u8').describe(
-      'Path template of the playlist; hls_m3u8_file of SRS. Variables: [vhost], [app], [stream].',
+      "Path template of the playlist; hls_m3u8_file of SRS. Variables: [vhost] (the Vhost's name; left out for __defaultVhost__), [app], [stream].",
     ),
     tsFile: pathTemplate('tsFile', '.ts', '[app]/[stream]-[seq].ts', ['[seq]', '[timestamp]']).describe(
-      'Path template of MPEG-TS segments; hls_ts_file of SRS. Variables: [vhost], [app], [stream], [seq], [timestamp] (milliseconds), [duration] (milliseconds), [2006], [01], [02], [15], [04], [05], [999].',
+      "Path template of MPEG-TS segments; hls_ts_file of SRS. Variables: [vhost] (the Vhost's name; left out for __defaultVhost__), [app], [stream], [seq], [timestamp] (milliseconds), [duration] (milliseconds), and the time of its beginning in UTC as [2006], [01], [02], [15], [04], [05], [999].",
     ),
     fmp4File: withRules(
       pathTemplate('fmp4File', '.m4s', '[app]/[stream]-[track]-[seq].m4s', ['[seq]', '[timestamp]']).unwrap(),
@@ -119,7 +119,7 @@ export const HlsSpec = withRules(
           .default(5)
           .describe('Segments until the next key; hls_fragments_per_key of SRS.'),
         keyFile: pathTemplate('keyFile', '.key', '[app]/[stream]-[seq].key', ['[seq]']).describe(
-          'Path template of keys; hls_key_file of SRS.',
+          'Path template of keys; hls_key_file of SRS. Variables: those of tsFile, of the first segment that has the key.',
         ),
         keyURL: z
           .string()
@@ -127,7 +127,7 @@ export const HlsSpec = withRules(
           .regex(/^[!-~]*$/, { error: 'must be an address of visible ASCII characters' })
           .default('')
           .describe(
-            'Address of keys as playlists tell it, a template where it holds [; otherwise the key file follows it. Empty: beside the playlist. hls_key_url of SRS.',
+            'Address of keys as playlists tell it, a template with the variables of keyFile where it holds [; otherwise the key file follows it. Empty: beside the playlist. hls_key_url of SRS.',
           ),
       })
       .prefault({})
@@ -155,7 +155,7 @@ export const DashSpec = z
       .default(false)
       .describe('Serve MPEG-DASH, from fragmented MP4 segments of the length that hls.fragment says.'),
     mpdFile: pathTemplate('mpdFile', '.mpd', '[app]/[stream].mpd').describe(
-      'Path template of the manifest; dash_mpd_file of SRS. Variables: [vhost], [app], [stream].',
+      "Path template of the manifest; dash_mpd_file of SRS. Variables: [vhost] (the Vhost's name; left out for __defaultVhost__), [app], [stream].",
     ),
   })
   .prefault({})

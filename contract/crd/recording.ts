@@ -29,7 +29,7 @@ const dvrPath = withRules(
 )
   .default(DVR_PATH)
   .describe(
-    'Path template of a file, by whose end it is FLV (.flv) or fragmented MP4 (.mp4); dvr_path of SRS. Variables: [vhost], [app], [stream], [timestamp] (milliseconds), and the time of its beginning in UTC as [2006], [01], [02], [15], [04], [05], [999]. A file that is there already is never overwritten.',
+    "Path template of a file, by whose end it is FLV (.flv) or fragmented MP4 (.mp4); dvr_path of SRS. Variables: [vhost] (the Vhost's name; left out for __defaultVhost__), [app], [stream], [timestamp] (milliseconds), and the time of its beginning in UTC as [2006], [01], [02], [15], [04], [05], [999]. A file that is there already is never overwritten.",
   );
 
 export const DvrSpec = z
