@@ -2,6 +2,7 @@ import { mkdtempSync, existsSync, globSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openTarget } from './cluster/target.ts';
+import { ensurePythonTools } from './lib/python.ts';
 
 /*
  * The end-to-end step of `make test`: a cluster (the rig's own, or E2E_KUBECONFIG's), the tests inside its network, the
@@ -20,6 +21,7 @@ type NodeTest = (prefix: readonly string[], files: readonly string[], flags?: re
 
 /** Runs all of e2e/*.test.ts one after the other; resolves with their counts. */
 export async function endToEnd(nodeTest: NodeTest): Promise<Counts> {
+  await ensurePythonTools();
   const scratch = mkdtempSync(join(tmpdir(), 'livecluster-e2e-'));
   const figures = join(scratch, 'figures');
   const target = await openTarget();

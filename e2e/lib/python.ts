@@ -5,10 +5,13 @@ import { cacheFolder } from '../cluster/tools.ts';
 import { command } from './kubectl.ts';
 
 /*
- * Python's m3u8 as a reader of playlists that is not ours: a virtual environment in the tool cache, made once.
+ * What comes from PyPI, each package in a virtual environment of its own in the tool cache, made once: Python's m3u8 as a reader
+ * of playlists that is not ours, and imageio-ffmpeg's FFmpeg, which is newer than Debian's: it has an encoder for every codec
+ * here and publishes them over Enhanced RTMP.
  */
 
 const M3U8 = 'm3u8==6.0.0';
+const FFMPEG = 'imageio-ffmpeg==0.8.1';
 /** Reads playlists, one a file, and prints what m3u8 understood: a line that it takes wrongly shows in the counts. */
 const SCRIPT = `
 import json, sys, m3u8
@@ -46,8 +49,9 @@ export interface ReadPlaylist {
   readonly isEnded: boolean;
 }
 
-async function ensurePython(): Promise<string> {
-  const folder = join(cacheFolder, 'tools', `python-${M3U8.replace('==', '-')}`);
+/** The Python of an environment that has a package, as pip names it with its version. */
+async function ensurePython(requirement: string): Promise<string> {
+  const folder = join(cacheFolder, 'tools', `python-${requirement.replace('==', '-')}`);
   const python = join(folder, 'bin', 'python3');
   if (existsSync(python)) return python;
   mkdirSync(join(cacheFolder, 'tools'), { recursive: true });
@@ -57,7 +61,15 @@ async function ensurePython(): Promise<string> {
     try {
       for (const [file, ...args] of [
         ['python3', '-m', 'venv', staging],
-        [join(staging, 'bin', 'python3'), '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', M3U8],
+        [
+          join(staging, 'bin', 'python3'),
+          '-m',
+          'pip',
+          'install',
+          '--quiet',
+          '--disable-pip-version-check',
+          requirement,
+        ],
       ]) {
         const { code, stderr } = await command(file!, args, { timeoutMs: 300_000 });
         if (code !== 0) throw new Error(`${file} ${args.join(' ')}: ${stderr.trim() || `exit ${code}`}`);
@@ -70,9 +82,22 @@ async function ensurePython(): Promise<string> {
   return python;
 }
 
+/** Installs what is missing; to be called where PyPI is in reach, which it is not from the rig's network. */
+export async function ensurePythonTools(): Promise<void> {
+  await Promise.all([ensurePython(M3U8), ensurePython(FFMPEG)]);
+}
+
+/** Path of FFmpeg's newer program. */
+export async function newerFfmpeg(): Promise<string> {
+  const script = 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())';
+  const { code, stdout, stderr } = await command(await ensurePython(FFMPEG), ['-c', script]);
+  if (code !== 0) throw new Error(`imageio-ffmpeg: ${stderr.trim()}`);
+  return stdout.trim();
+}
+
 /** Reads playlists' files; rejects when one cannot be read. */
 export async function readByPython(paths: readonly string[]): Promise<ReadPlaylist[]> {
-  const python = await ensurePython();
+  const python = await ensurePython(M3U8);
   const { code, stdout, stderr } = await command(python, ['-c', SCRIPT, ...paths]);
   if (code !== 0) throw new Error(`m3u8 (Python): ${stderr.trim()}`);
   return JSON.parse(stdout) as ReadPlaylist[];
