@@ -203,7 +203,7 @@ const Spec = z.strictObject({
             port: Port.default(PORTS.rtmps).describe('Port of RTMPS, on pods and Services.'),
           })
           .prefault({})
-          .describe('RTMPS: RTMP inside TLS 1.2 or later, for publishing and playing. Plain RTMP stays on.'),
+          .describe('RTMPS: RTMP inside TLS 1.2, for publishing and playing. Plain RTMP stays on.'),
         http: z
           .strictObject({
             port: Port.default(PORTS.http).describe('Port of HTTP (playback, player page), on pods and Services.'),

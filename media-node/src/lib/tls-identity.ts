@@ -19,11 +19,14 @@ interface Entry {
   readonly context: SecureContext;
 }
 
-/** TLS 1.0 and 1.1 are deprecated (RFC 8996). */
-const MIN_VERSION = 'TLSv1.2';
-/** Of TLS 1.3 all; of 1.2 those with forward secrecy and authenticated encryption (RFC 9325 §4.2). */
-const CIPHERS =
-  'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ECDHE+AESGCM:ECDHE+CHACHA20';
+/**
+ * TLS 1.0 and 1.1 are deprecated (RFC 8996). With 1.3 a server sends session tickets behind the handshake, which neither Node
+ * nor OpenSSL's options can leave out, and librtmp takes them for a broken connection: with GnuTLS (rtmpdump, GStreamer), and
+ * in OBS with Mbed TLS 3.6 (https://github.com/Mbed-TLS/mbedtls/issues/9415).
+ */
+const VERSION = 'TLSv1.2';
+/** Those with forward secrecy and authenticated encryption (RFC 9325 §4.2). */
+const CIPHERS = 'ECDHE+AESGCM:ECDHE+CHACHA20';
 
 /**
  * What a TLS listener shows its clients: the certificate whose names hold the host that the client asks for, else the
@@ -62,7 +65,8 @@ function entryOf(pair: TlsCertificate, what: string): Entry {
     const context = createSecureContext({
       cert: pair.certificate,
       key: pair.key,
-      minVersion: MIN_VERSION,
+      minVersion: VERSION,
+      maxVersion: VERSION,
       ciphers: CIPHERS,
     });
     return { leaf: read.leaf, context };
@@ -78,7 +82,7 @@ export function tlsFailure(code: string | undefined): string | undefined {
   const reason = code.slice('ERR_SSL_'.length);
   if (NOT_TLS.has(reason)) return 'the client does not speak TLS: this is the port of rtmps:// addresses';
   if (reason === 'UNSUPPORTED_PROTOCOL' || reason === 'VERSION_TOO_LOW') {
-    return 'the client speaks no TLS version from 1.2 on';
+    return 'the client does not speak TLS 1.2';
   }
   if (/ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|CERTIFICATE_EXPIRED|UNKNOWN_ISSUER)$/.test(reason)) {
     return `the client does not trust the certificate (${code})`;

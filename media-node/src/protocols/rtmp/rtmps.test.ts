@@ -12,6 +12,7 @@ import { TlsIdentity } from '../../lib/tls-identity.ts';
 import type { Tool } from '../testing/ffmpeg.ts';
 import { probePackets, publishTestPicture } from '../testing/ffmpeg.ts';
 import { MemoryGate } from '../testing/memory-gate.ts';
+import { PeerTool } from '../testing/peer-tools.ts';
 import { AVC_FRAME, RtmpPeer } from '../testing/rtmp-peer.ts';
 import { until } from '../testing/until.ts';
 import { RtmpServer } from './server.ts';
@@ -91,18 +92,18 @@ describe('with a certificate', () => {
     assert.equal(await shown(), 'one.example');
   });
 
-  test('TLS 1.3 and 1.2 are spoken, 1.1 is not', async () => {
-    assert.equal((await secure()).getProtocol(), 'TLSv1.3');
-    const older = await secure({ maxVersion: 'TLSv1.2' });
-    assert.equal(older.getProtocol(), 'TLSv1.2');
-    assert.match(older.getCipher().name, /^ECDHE-.*(GCM|POLY1305)/);
+  test('TLS 1.2 is spoken, whatever more a client can; 1.1 is not', async () => {
+    // librtmp cannot bear the session tickets of 1.3: see TlsIdentity.
+    const socket = await secure();
+    assert.equal(socket.getProtocol(), 'TLSv1.2');
+    assert.match(socket.getCipher().name, /^ECDHE-.*(GCM|POLY1305)/);
     await assert.rejects(secure({ maxVersion: 'TLSv1.2', ciphers: 'ECDHE+AES:!AESGCM' }), 'no CBC');
     await until('its end', () => ended(rtmps, 'tls') === 2);
     const before = ended(rtmps, 'tls');
     const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' } as const;
     await assert.rejects(secure(old));
     await until('its end', () => ended(rtmps, 'tls') === before + 1);
-    assert.equal(said(/no TLS version from 1\.2 on/).length, 1);
+    assert.equal(said(/does not speak TLS 1\.2/).length, 1);
   });
 
   test('who speaks something else ends its own session, with one line and one count', async () => {
@@ -203,5 +204,11 @@ describe('ffmpeg', () => {
       assert.ok(packets.length > 30, `${packets.length} packets`);
     }
     assert.match(gate.asked.find(({ key }) => key.stream === 'secret')?.session.tcUrl ?? '', /^rtmps:/);
+  });
+
+  test('rtmpdump, which is librtmp with GnuTLS, plays by RTMPS', async () => {
+    const dump = new PeerTool('rtmpdump', ['-q', '-v', '-r', url('secret'), '-o', '-']);
+    const flv = await dump.output(50_000).finally(() => dump.stop());
+    assert.equal(flv.toString('latin1', 0, 3), 'FLV');
   });
 });
