@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { encodeStreamField } from '#contract/directory-keys.ts';
+import { MAX_PACKAGING_STATE_BYTES } from '#contract/packaging.ts';
 import type { LedgerAnswer, PackagingLedger } from '../packaging/packaged-stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { MAX_BATCH } from './shared-store.ts';
@@ -7,7 +8,6 @@ import type { SharedStore } from './shared-store.ts';
 
 /** Streams whose state waits to be written, at most; past it the oldest is given up. */
 const MAX_WAITING = 10_000;
-const MAX_STATE_BYTES = 64 * 1024;
 /** After a write that failed. */
 const RETRY_MS = 500;
 /** A read that failed is tried again: a busy store must not make a playlist begin anew, whose numbers no player takes well. */
@@ -46,7 +46,7 @@ export class SharedLedger implements PackagingLedger {
   save(key: StreamKey, state: string, keepMs: number): void {
     const field = encodeStreamField(key);
     if (this.#isClosed) return;
-    if (field === undefined || Buffer.byteLength(state) > MAX_STATE_BYTES) {
+    if (field === undefined || Buffer.byteLength(state) > MAX_PACKAGING_STATE_BYTES) {
       this.counts.failed += 1;
       return;
     }
