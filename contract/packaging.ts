@@ -111,6 +111,8 @@ export const PackagedTrack = z.object({
   codec: z.string().max(32).optional(),
   profile: z.string().max(64).optional(),
   level: z.string().max(32).optional(),
+  /** False: the rendition `ts` leaves it out, for MPEG-TS does not carry its codec. */
+  isInTs: z.boolean().optional(),
 });
 export type PackagedTrack = z.infer<typeof PackagedTrack>;
 

@@ -41,6 +41,14 @@ test('a stream of audio alone is a variant without a picture, one of video alone
   assert.doesNotMatch(video, /AUDIO|mp4a/);
 });
 
+test('a track that MPEG-TS leaves out is none of its variant', () => {
+  const made = snapshotOf({ renditions: ['ts', 'video', 'audio'], durationsMs: [2_000] });
+  const tracks = made.tracks.map((track) => (track.kind === 'video' ? { ...track, isInTs: false } : track));
+  const snapshot = { ...made, tracks };
+  assert.match(multivariantPlaylist(snapshot, ['ts'], uriOf), /CODECS="mp4a.40.2"\n/);
+  assert.match(multivariantPlaylist(snapshot, ['video', 'audio'], uriOf), /CODECS="avc1.64001f,mp4a.40.2"/);
+});
+
 test('before a segment is complete, bit rates are guessed and the mean is left out', () => {
   const snapshot = snapshotOf({ renditions: ['video'], durationsMs: [2_000] });
   const tracks = snapshot.tracks.map((track) => ({ ...track, peakBitrate: 0, averageBitrate: 0, frameRate: 0 }));

@@ -40,7 +40,9 @@ export function multivariantPlaylist(
   }
   const [main] = renditions;
   if (main === undefined) return `${lines.join('\n')}\n`;
-  const tracks = snapshot.tracks.filter(({ kind }) => renditions.includes('ts') || renditions.includes(kind));
+  const tracks = snapshot.tracks.filter(({ kind, isInTs }) =>
+    renditions.includes('ts') ? isInTs !== false : renditions.includes(kind),
+  );
   lines.push(`#EXT-X-STREAM-INF:${streamInf(tracks, hasAudioGroup)}`, uriOf(main));
   return `${lines.join('\n')}\n`;
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createDecipheriv } from 'node:crypto';
 import { test } from 'node:test';
+import { makeVideoTrack } from '../media/codecs/make-track.ts';
 import type { VhostChanges } from './testing-node.ts';
 import { configOf, EPOCH_MS, KEY, TestNode } from './testing-node.ts';
 import { audio, audioTrack, streamOf, video, videoTrack } from './testing.ts';
@@ -318,6 +319,24 @@ test('a codec that no segment carries is left out, and a stream of nothing else 
   await alone.publish();
   alone.feed(streamOf({ seconds: 5, gop: 0, audio: speex }));
   assert.equal(alone.packaged.snapshot, undefined);
+});
+
+test('a codec that MPEG-TS alone leaves out is told with the mend, and is no track of MPEG-TS', async (t) => {
+  const av1 = makeVideoTrack(5, 'av1', Buffer.from('81000c00', 'hex'));
+  const node = new TestNode({ dash: { enabled: true } });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 5, video: av1 }));
+  assert.deepEqual(
+    node.snapshot.tracks.map(({ codec, isInTs }) => [codec, isInTs]),
+    [
+      ['av1', false],
+      ['aac', undefined],
+    ],
+  );
+  const told = node.logs.filter(({ codec }) => codec === 'av1');
+  assert.equal(told.length, 1);
+  assert.match(String(told[0]?.['msg']), /left out of segments of MPEG-TS, .* set hls\.container of the Vhost to fmp4/);
 });
 
 test('a frame whose NAL units are broken is left out, and the rest goes on', async (t) => {

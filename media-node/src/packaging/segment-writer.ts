@@ -249,9 +249,7 @@ export class SegmentWriter implements SegmentSink {
   #setTracks(tracks: readonly Track[]): void {
     const { hasTs, hasCmaf } = this.#settings.format;
     this.#tracks = tracks;
-    const left = tracks.filter((track) => !this.#carries(track));
-    for (const { codec } of left)
-      this.#options.log.warn({ codec }, 'track left out of segments: they do not carry its codec');
+    for (const track of tracks) this.#tellLeftOut(track);
     const ofTs = hasTs ? tracks.filter((track) => TsMuxer.carries(track)) : [];
     if (ofTs.length === 0) this.#ts = undefined;
     else if (this.#ts === undefined) this.#ts = new TsRendition(ofTs);
@@ -259,6 +257,20 @@ export class SegmentWriter implements SegmentSink {
     for (const kind of KINDS) {
       const track = hasCmaf ? tracks.find((each) => each.kind === kind && carries(each)) : undefined;
       if (this.#cmaf[kind]?.rendition.track !== track) this.#cmaf[kind] = track && this.#newCmaf(track);
+    }
+  }
+
+  #tellLeftOut(track: Track): void {
+    const { hasTs, hasCmaf } = this.#settings.format;
+    const { log } = this.#options;
+    const { codec } = track;
+    if (!carries(track) && (hasCmaf || !TsMuxer.carries(track))) {
+      log.warn({ codec }, 'track left out of segments: they do not carry its codec');
+    } else if (hasTs && !TsMuxer.carries(track)) {
+      log.warn(
+        { codec },
+        'track left out of segments of MPEG-TS, which does not carry its codec: set hls.container of the Vhost to fmp4, or publish another codec',
+      );
     }
   }
 

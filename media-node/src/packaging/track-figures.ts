@@ -1,5 +1,6 @@
 import type { PackagedTrack } from '#contract/packaging.ts';
 import { codecString } from '../formats/codec-string.ts';
+import { TsMuxer } from '../formats/mpegts-muxer.ts';
 import type { Track } from '../media/track.ts';
 import type { FramePace } from './part-target.ts';
 import type { Kind, Span } from './segmenter.ts';
@@ -85,7 +86,8 @@ export class TrackFigures {
       if (track === undefined || codecs === undefined) return [];
       const averageBitrate = mediaMs === 0 ? 0 : Math.round((bits * 1_000) / mediaMs);
       const { kind, codec, profile } = track;
-      const common = { kind, codecs, peakBitrate, averageBitrate, codec, profile };
+      const left = TsMuxer.carries(track) ? undefined : { isInTs: false };
+      const common = { kind, codecs, peakBitrate, averageBitrate, codec, profile, ...left };
       if (track.kind === 'audio') {
         const { sampleRate, channels } = track;
         return [{ ...common, ...(sampleRate > 0 && { sampleRate }), ...(channels > 0 && { channels }) }];
