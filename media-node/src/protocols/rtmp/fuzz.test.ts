@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { decodeAmf0, ecmaArray, encodeAmf0 } from '../../formats/amf0.ts';
 import { FlvDemuxer } from '../../formats/flv-demuxer.ts';
 import { ChunkReader } from '../../formats/rtmp-chunk-reader.ts';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
@@ -13,6 +14,7 @@ import {
   RTMP_AUDIO,
   RTMP_COMMAND,
   RTMP_COMMAND_AMF3,
+  RTMP_DATA,
   RTMP_SET_CHUNK_SIZE,
   RTMP_USER_CONTROL,
   RTMP_VIDEO,
@@ -80,6 +82,8 @@ const CAPTURES: readonly Buffer[] = [
     say(RTMP_VIDEO, hex('97020a0b0c0361766331aabb'), 80, 6),
     say(RTMP_VIDEO, hex('96136176633101000001ee00000002aabb'), 120, 6),
     say(RTMP_AUDIO, hex('914f707573aabb'), 130, 4),
+    say(RTMP_DATA, encodeAmf0('onTextData', { text: 'a' }), 130, 5),
+    say(RTMP_DATA, encodeAmf0('@setDataFrame', 'onMetaData', ecmaArray({ width: 64 })), 130, 5),
     say(RTMP_VIDEO, AVC_HEADER, 0xffff_fff0, 6),
     say(RTMP_VIDEO, AVC_KEY, 0xffff_fff0, 6),
     say(RTMP_VIDEO, AVC_FRAME, 20, 6),
@@ -94,6 +98,8 @@ const CAPTURES: readonly Buffer[] = [
     command('receiveAudio', 5, null, false),
     command('pause', 6, null, false, 0),
     command('receiveVideo', 7, null, false),
+    command('seek', 0, null, 1_000),
+    command('play', 0, null, 'another', -2, -1, true),
     command('deleteStream', 8, null, 1),
     command('play', 9, null, 'other'),
   ]),
@@ -127,6 +133,7 @@ function readOutput(socket: FakeSocket): number {
       frames++;
     },
     onMetadata: () => undefined,
+    onData: (amf0: Buffer) => void decodeAmf0(amf0),
     onIgnored: (reason: string) => assert.fail(reason),
   };
   const demuxer = new FlvDemuxer(sink, new StreamClock(), () => ++trackId);
