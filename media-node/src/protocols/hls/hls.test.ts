@@ -52,7 +52,7 @@ test('fMP4: a rendition a track, with reports of each other; files have the type
 });
 
 test('without contexts all viewers share addresses, which may be cached, and nobody is counted', async () => {
-  const { name } = node.publish(LOW, 'plain');
+  const { name, stream } = node.publish(LOW, 'plain');
   const headers = { Host: 'plain.example' };
   const first = await node.get(`/live/${name}.m3u8`, { headers });
   assert.deepEqual(playlistsOf(first.body), [`${name}.m3u8?hls_track=video`, `${name}.m3u8?hls_track=audio`]);
@@ -61,6 +61,12 @@ test('without contexts all viewers share addresses, which may be cached, and nob
   assert.equal(media.headers['cache-control'], 'public, max-age=1');
   const blocked = await node.get(`/live/${name}.m3u8?hls_track=audio&_HLS_msn=7&_HLS_part=0`, { headers });
   assert.equal(blocked.headers['cache-control'], 'public, max-age=6');
+  const known = { headers: { ...headers, 'If-None-Match': media.headers.etag ?? '' } };
+  const again = await node.get(`/live/${name}.m3u8?hls_track=audio`, known);
+  assert.deepEqual([again.status, again.body, again.headers['cache-control']], [304, '', 'public, max-age=1']);
+  stream.show(snapshotOf({ ...LOW, openParts: 2, stem: `live/${name}` }));
+  assert.equal((await node.get(`/live/${name}.m3u8?hls_track=audio`, known)).status, 200);
+  stream.show(snapshotOf({ ...LOW, stem: `live/${name}` }));
   const former = await node.get(`/live/${name}.m3u8?hls_ctx=of-before&hls_track=audio`, { headers });
   assert.equal(former.body, media.body, 'a viewer of before contexts were turned off goes on');
   assert.equal(node.viewersOf(name, 'plain'), undefined);

@@ -4,6 +4,8 @@ import { RENDITIONS } from '#contract/packaging.ts';
 import { hlsRenditions, multivariantPlaylist } from '../../formats/hls-multivariant.ts';
 import { isLowLatency, renditionReport } from '../../formats/hls-playlist.ts';
 import type { Departure } from '../../http/departure.ts';
+import type { FileKind } from '../../http/file-answer.ts';
+import { answerFile } from '../../http/file-answer.ts';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
 import type { PackagedStream } from '../../packaging/packaged-stream.ts';
@@ -15,6 +17,7 @@ import type { Directives } from './reload.ts';
 import { reachOf, readDirectives } from './reload.ts';
 
 const CONTENT_TYPE = 'application/vnd.apple.mpegurl';
+const NO_STORE = 'no-store';
 /** A blocking request is given up after so many target durations (§6.2.5.2). */
 const BLOCK_TARGETS = 3;
 /** Of a blocking request's answer, in target durations (appendix B.1): its address will never say anything else. */
@@ -132,7 +135,7 @@ export class Hls {
     const isTs = token !== undefined && renditions[0] === 'ts';
     const text = multivariantPlaylist(snapshot, renditions, (each) => here(request, token, isTs ? undefined : each));
     // One context is one viewer's: no cache may give it to others.
-    const cacheControl = token === undefined ? maxAge(snapshot.targetDurationS / 2) : 'no-store';
+    const cacheControl = token === undefined ? maxAge(snapshot.targetDurationS / 2) : NO_STORE;
     this.#send(request, response, Buffer.from(text), cacheControl);
   }
 
@@ -155,18 +158,35 @@ export class Hls {
     const { targetDurationS } = snapshot;
     const isBlocked = directives.msn !== undefined && isLowLatency(snapshot);
     const ageS = isBlocked ? targetDurationS * BLOCKED_AGE_TARGETS : targetDurationS / 2;
-    this.#send(request, response, body, vhost.hls.ctx ? 'no-store' : maxAge(ageS));
-    this.#options.viewers.sent(request.raw.socket, key, request.method === 'HEAD' ? 0 : body.length);
+    const sent = this.#send(request, response, body, vhost.hls.ctx ? NO_STORE : maxAge(ageS));
+    this.#options.viewers.sent(request.raw.socket, key, sent);
   }
 
-  #send(request: HttpRequest, response: ServerResponse, body: Buffer, cacheControl: string): void {
+  /** Answers the length of the body that was sent. */
+  #send(request: HttpRequest, response: ServerResponse, body: Buffer, cacheControl: string): number {
+    // What caches keep they ask for again by its tag.
+    if (cacheControl !== NO_STORE) return answerFile(request.raw, response, body, kindOf(cacheControl));
+    const isHead = request.method === 'HEAD';
     response.writeHead(200, {
       'Content-Type': CONTENT_TYPE,
       'Content-Length': body.length,
       'Cache-Control': cacheControl,
     });
-    response.end(request.method === 'HEAD' ? undefined : body);
+    response.end(isHead ? undefined : body);
+    return isHead ? 0 : body.length;
   }
+}
+
+/** One for each age that playlists have: a few whole seconds. */
+const kinds = new Map<string, FileKind>();
+
+function kindOf(cacheControl: string): FileKind {
+  let kind = kinds.get(cacheControl);
+  if (kind === undefined) {
+    kind = { contentType: CONTENT_TYPE, cacheControl };
+    kinds.set(cacheControl, kind);
+  }
+  return kind;
 }
 
 interface Playlist {
