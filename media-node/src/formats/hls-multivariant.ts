@@ -14,7 +14,7 @@ export function hlsRenditions(snapshot: PackagingSnapshot, container: 'ts' | 'fm
     (snapshot.open?.media[name]?.parts.length ?? 0) > 0 ||
     snapshot.segments.some(({ media }) => media[name] !== undefined);
   const tracks = (['video', 'audio'] as const).filter(has);
-  // A Vhost whose container was changed goes on with the old one until its streams begin anew.
+  // A Vhost whose container was changed goes on with the old one until the next segment begins.
   if (container === 'ts' ? has('ts') || tracks.length === 0 : tracks.length === 0) return has('ts') ? ['ts'] : [];
   return tracks;
 }
