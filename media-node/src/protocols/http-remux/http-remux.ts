@@ -6,12 +6,11 @@ import { setCors } from '../../http/cors.ts';
 import { EndlessBody } from '../../http/endless-body.ts';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
-import { StreamError } from '../../stream/errors.ts';
-import type { Gate, GateCode } from '../../stream/gate.ts';
-import { GateError } from '../../stream/gate.ts';
+import type { Gate } from '../../stream/gate.ts';
 import type { Track } from '../../media/track.ts';
 import type { Stream } from '../../stream/stream.ts';
 import { isStreamName } from '../../stream/stream-key.ts';
+import { httpRefusal } from '../http-refusal.ts';
 import { Mount } from './mount.ts';
 import type { RemuxFormat } from './remux-format.ts';
 import { remuxFormats } from './remux-format.ts';
@@ -30,16 +29,6 @@ export interface HttpRemuxOptions {
 }
 
 const HEAD_WAIT_MS = 5_000;
-
-const STATUS: Record<GateCode, number> = {
-  'no-vhost': 404,
-  busy: 409,
-  denied: 403,
-  limit: 503,
-  'not-here': 404,
-  draining: 503,
-  unavailable: 503,
-};
 
 /**
  * Plays streams as endless files at their Vhost's mount: `.flv` as it is written there, `.ts`, `.aac` and `.mp3` in its
@@ -86,7 +75,7 @@ export class HttpRemux {
         param: request.search,
       })
       .catch((error: unknown) => {
-        throw refusal(error);
+        throw httpRefusal(error);
       });
     if (response.destroyed || response.closed) {
       viewing.close?.();
@@ -107,7 +96,7 @@ export class HttpRemux {
       });
     } catch (error) {
       viewing.close?.();
-      throw refusal(error);
+      throw httpRefusal(error);
     }
     if (format.fault === undefined) body.begin();
     else await this.#beginWhereItFits(format.fault, stream, { request, player, body, response });
@@ -193,13 +182,4 @@ async function tracksAtNextFrame(
   } finally {
     leave();
   }
-}
-
-function refusal(error: unknown): unknown {
-  if (error instanceof GateError) {
-    const status = STATUS[error.code];
-    return new HttpError(status, error.message, { cause: error, ...(status === 503 && { retryAfterS: 1 }) });
-  }
-  if (error instanceof StreamError) return new HttpError(503, error.message, { cause: error, retryAfterS: 1 });
-  return error;
 }

@@ -8,8 +8,8 @@ import { answerFile } from '../../http/file-answer.ts';
 import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
 import type { PackagedStream, PackagedStreams } from '../../packaging/packaged-stream.ts';
+import { httpRefusal } from '../http-refusal.ts';
 import type { Located, PackagedLocator } from './locator.ts';
-import { httpRefusal } from './refusal.ts';
 import type { Viewers } from './viewers.ts';
 
 export interface PackagedFilesOptions {

@@ -6,8 +6,8 @@ import { HttpError } from '../../http/http-error.ts';
 import type { HttpRequest } from '../../http/http-request.ts';
 import type { PackagedStream, PackagedStreams } from '../../packaging/packaged-stream.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
+import { httpRefusal } from '../http-refusal.ts';
 import type { Located, PackagedLocator } from './locator.ts';
-import { httpRefusal } from './refusal.ts';
 import type { ContextAnswer, ViewerContexts } from './viewer-context.ts';
 import type { Viewers } from './viewers.ts';
 

@@ -8,7 +8,7 @@ import type { Gate, SessionInfo, Viewing } from '../../stream/gate.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
 import { streamKeyId } from '../../stream/stream-key.ts';
 import type { Attendance } from '../../stream/stream-observer.ts';
-import { httpRefusal } from './refusal.ts';
+import { httpRefusal } from '../http-refusal.ts';
 import { CONTEXT_LIFE_MS } from './viewer-context.ts';
 
 export interface ViewersOptions {

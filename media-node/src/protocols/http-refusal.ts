@@ -1,8 +1,8 @@
-import { HttpError } from '../../http/http-error.ts';
-import { PackagingError } from '../../packaging/packaged-stream.ts';
-import { StreamError } from '../../stream/errors.ts';
-import type { GateCode } from '../../stream/gate.ts';
-import { GateError } from '../../stream/gate.ts';
+import { HttpError } from '../http/http-error.ts';
+import { PackagingError } from '../packaging/packaged-stream.ts';
+import { StreamError } from '../stream/errors.ts';
+import type { GateCode } from '../stream/gate.ts';
+import { GateError } from '../stream/gate.ts';
 
 const STATUS: Record<GateCode, number> = {
   'no-vhost': 404,
