@@ -8,6 +8,11 @@ export class Limiter {
     this.#max = max;
   }
 
+  /** Nothing runs. */
+  get isIdle(): boolean {
+    return this.#running === 0;
+  }
+
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#max) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#running += 1;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Limiter } from './limiter.ts';
 import type { FileReply } from './packaging-client.ts';
 import { PackagingFiles } from './packaging-files.ts';
 import type { FileSources } from './packaging-files.ts';
 import type { ListedFile } from './packaging-snapshots.ts';
+import { PeerLimiter } from './peer-limiter.ts';
 import { RelayCache } from './relay-cache.ts';
 
 const key = { vhost: 'v', app: 'live', stream: 'demo' };
@@ -19,7 +19,7 @@ interface Rig {
   nowMs: number;
 }
 
-function open(answer: (host: string, file: string) => FileReply | Promise<FileReply>): Rig {
+function open(answer: (host: string, file: string) => FileReply | Promise<FileReply>, others = [OTHER]): Rig {
   const rig = { asked: [] as string[], nowMs: 0 };
   const now = () => rig.nowMs;
   const sources: FileSources = {
@@ -32,8 +32,8 @@ function open(answer: (host: string, file: string) => FileReply | Promise<FileRe
       },
     },
     cache: new RelayCache({ maxBytes: 1_000_000, maxStreamBytes: 1_000_000, keepMs: 1_000, now }),
-    others: () => [OTHER],
-    asking: new Limiter(32),
+    others: () => others,
+    asking: new PeerLimiter(6),
     unlisted: { count: 0 },
     mayGuess: () => false,
     counts: { polls: 0, fetched: 0, fetchedElsewhere: 0, assembled: 0, failed: 0 },
@@ -59,6 +59,25 @@ test('of a long window that nobody has each file is asked for once in a while, n
   rig.nowMs = 20_000;
   await rig.files.fetchAhead(window, RENDITIONS, Infinity);
   assert.equal(rig.asked.length, 4_000, 'its owner and another node');
+});
+
+test('of many old files none waits for a node that is silent', async () => {
+  const { promise: never, resolve } = Promise.withResolvers<FileReply>();
+  const silent = { host: 'silent', adminPort: 1 };
+  const answers = (host: string): FileReply | Promise<FileReply> => {
+    if (host === 'silent') return never;
+    return host === 'owner' ? { kind: 'absent' } : { kind: 'found', bytes: Buffer.from('here') };
+  };
+  const rig = open(answers, [silent, OTHER]);
+  const window = new Map(Array.from({ length: 500 }, (_, seq) => listed(`${seq}.ts`, seq)));
+  rig.files.list(window);
+  const all = await Promise.all([...window.keys()].map(async (file) => rig.files.read(file)));
+  assert.ok(all.every((bytes) => bytes?.toString() === 'here'));
+  const asked = () => rig.asked.filter((each) => each.startsWith('silent')).length;
+  assert.ok(asked() <= 6, `${asked()} questions to a silent node`);
+  resolve({ kind: 'failed' });
+  await new Promise((done) => setImmediate(done));
+  assert.ok(asked() <= 6, 'what others have given is not asked for again');
 });
 
 test('made-up names of one stream cost its owner so many requests a second and no more', async () => {

@@ -8,6 +8,7 @@ import { Limiter } from './limiter.ts';
 import type { FileReply, PackagingPeer } from './packaging-client.ts';
 import type { ListedFile } from './packaging-snapshots.ts';
 import type { AdminAddress } from './peer-client.ts';
+import type { PeerLimiter } from './peer-limiter.ts';
 import type { RelayCache } from './relay-cache.ts';
 
 /** Counts since the start, for metrics and tests; they grow only. */
@@ -29,8 +30,8 @@ export interface FileSources {
   readonly cache: RelayCache;
   /** Admin ports of the other nodes that may have fetched a file, at most a handful, the likeliest first. */
   readonly others: (but: AdminAddress | undefined) => readonly AdminAddress[];
-  /** Questions to others at once, over all streams. */
-  readonly asking: Limiter;
+  /** Bounds the questions to each of them, over all streams. */
+  readonly asking: PeerLimiter;
   /** Files now being asked for that no snapshot here lists, over all streams. */
   readonly unlisted: { count: number };
   /** Whether others may be asked for such a file, over all streams: a name that is made up costs as much as a real one. */
@@ -55,6 +56,7 @@ const TRIES = 2;
 const RETRY_MS = 30;
 /** Other nodes asked at the same time. */
 const OTHERS_AT_ONCE = 3;
+const ABSENT: FileReply = { kind: 'absent' };
 /** Files fetched ahead at once; the rest of a node's connections is for those that viewers wait for. */
 const AHEAD_AT_ONCE = 4;
 
@@ -285,7 +287,10 @@ export class PackagingFiles {
     const askNext = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined && found === undefined; next = waiting.shift()) {
         const address = next;
-        const reply = await asking.run(() => peer.file(address, this.#key, file));
+        const reply = await asking.run(address, async () => {
+          // Those that wait for a node which is silent need not ask it any more.
+          return found === undefined ? peer.file(address, this.#key, file) : ABSENT;
+        });
         if (reply.kind !== 'found' || !fits(reply.bytes)) continue;
         found = reply.bytes;
         return;

@@ -106,6 +106,35 @@ test('who does not answer is told of, and DNS that fails gives what it gave last
   assert.deepEqual([resolutions, questions], [2, ['a', 'c']]);
 });
 
+test('a node that is silent holds nobody else up, however many streams begin at once', async () => {
+  let silent = 0;
+  const over = new AbortController();
+  const witnesses = new PeerWitnesses({
+    peer: {
+      state: async ({ host }, of, signal) => {
+        if (host !== 'silent') return { kind: 'found', text: of.stream };
+        silent += 1;
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        return { kind: 'failed' };
+      },
+    },
+    told: () => undefined,
+    known: () => ['silent', 'a', 'b'].map(at),
+    own: at('own'),
+  });
+  const states: string[] = [];
+  const streams = Array.from({ length: 200 }, (_, index) => `${index}`);
+  const asking = streams.map(async (stream) =>
+    witnesses.ask({ ...key, stream }, over.signal, (text) => states.push(text)),
+  );
+  await until('all others have answered', () => states.length === 400);
+  assert.deepEqual(new Set(states), new Set(streams));
+  assert.ok(silent < 10, `${silent} questions to a silent node`);
+  over.abort();
+  assert.ok((await Promise.all(asking)).every((isWhole) => !isWhole));
+  assert.ok(silent < 10, 'what waited is not asked any more');
+});
+
 test('of very many nodes some are asked, and none any more when the time is over', async () => {
   const many = Object.fromEntries(
     Array.from({ length: 500 }, (_, index) => [`n${index}`, { kind: 'absent' } as const]),

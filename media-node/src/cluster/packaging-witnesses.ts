@@ -3,10 +3,10 @@ import type { PackagingSnapshot } from '#contract/packaging.ts';
 import { ledgerTextOf } from '../packaging/ledger-state.ts';
 import type { PackagingWitnesses } from '../packaging/packaged-stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
-import { Limiter } from './limiter.ts';
 import type { PackagingPeer } from './packaging-client.ts';
 import { addressId } from './peer-client.ts';
 import type { AdminAddress } from './peer-client.ts';
+import { PeerLimiter } from './peer-limiter.ts';
 
 /** A name that DNS knows all nodes of a role by. */
 export interface NodesName {
@@ -29,16 +29,17 @@ export interface PeerWitnessesOptions {
   readonly now?: () => number;
 }
 
-/** Nodes asked at most, and at once over all streams: streams of an origin that died come together. */
+/** Nodes asked at most. */
 const MAX_ASKED = 64;
-const ASKING_AT_ONCE = 32;
+/** Questions to one node at once: streams of an origin that died come together. */
+const ASKING_AT_ONCE = 4;
 /** How long an answer of DNS counts. */
 const DNS_KEEP_MS = 5_000;
 
 /** Asks every node of the cluster what it saw last of a stream. */
 export class PeerWitnesses implements PackagingWitnesses {
   readonly #options: PeerWitnessesOptions;
-  readonly #asking = new Limiter(ASKING_AT_ONCE);
+  readonly #asking = new PeerLimiter(ASKING_AT_ONCE);
   #resolved: { readonly untilMs: number; readonly addresses: Promise<readonly AdminAddress[]> } | undefined;
   /** By name, the last answer of DNS. */
   readonly #lastResolved = new Map<string, readonly AdminAddress[]>();
@@ -76,7 +77,7 @@ export class PeerWitnesses implements PackagingWitnesses {
     signal: AbortSignal,
     onState: (text: string) => void,
   ): Promise<boolean> {
-    return this.#asking.run(async () => {
+    return this.#asking.run(address, async () => {
       if (signal.aborted) return false;
       const reply = await this.#options.peer.state(address, key, signal);
       if (reply.kind === 'found') onState(reply.text);

@@ -10,7 +10,6 @@ import { streamKeyId } from '../stream/stream-key.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { allowance } from './allowance.ts';
 import type { Change, Directory, OwnerRecord } from './directory.ts';
-import { Limiter } from './limiter.ts';
 import { OwnerLocator } from './owner-locator.ts';
 import type { PackagingPeer } from './packaging-client.ts';
 import type { FileSources, RelayCounts } from './packaging-files.ts';
@@ -18,6 +17,7 @@ import { PackagingFollower } from './packaging-follower.ts';
 import type { FollowBegin, FollowerContext } from './packaging-follower.ts';
 import { addressId } from './peer-client.ts';
 import type { AdminAddress } from './peer-client.ts';
+import { PeerLimiter } from './peer-limiter.ts';
 import type { OriginFinder } from './ports.ts';
 import { RelayCache } from './relay-cache.ts';
 
@@ -54,9 +54,9 @@ export interface RemotePackagingsOptions {
 
 /** Names that nobody publishes remembered at most. */
 const MAX_NONE = 1_000;
-/** Other nodes asked for a file, and questions to them at once. */
+/** Other nodes asked for a file, and questions to each of them at once. */
 const MAX_OTHERS = 12;
-const ASKING_AT_ONCE = 32;
+const ASKING_AT_ONCE = 6;
 const SWEEP_MS = 1_000;
 /** Fetched of one stream when somebody begins to ask for it: a minute of 30 Mbit/s. Of a longer window, what viewers ask for. */
 const MAX_AHEAD_BYTES = 256 * 1024 * 1024;
@@ -91,7 +91,7 @@ export class RemotePackagings implements PackagedStreams {
       peer,
       cache: this.#cache,
       others: (but) => this.#others(but),
-      asking: new Limiter(ASKING_AT_ONCE),
+      asking: new PeerLimiter(ASKING_AT_ONCE),
       unlisted: { count: 0 },
       mayGuess: allowance(GUESSES, GUESSES_A_SECOND, now),
       counts: this.counts,
