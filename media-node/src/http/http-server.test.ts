@@ -113,10 +113,10 @@ describe('the HTTP server', () => {
   });
 
   test('origins get what the host allows, and preflights an answer', async () => {
-    const ask = async (host: string, origin: string, method: string): Promise<Headers> => {
+    const ask = async (host: string, origin: string, method: string, query = ''): Promise<Headers> => {
       const answer = await raw(
         port,
-        `${method} /api/v1/streams HTTP/1.1\r\nHost: ${host}:80\r\nOrigin: ${origin}\r\nConnection: close\r\n\r\n`,
+        `${method} /api/v1/streams${query} HTTP/1.1\r\nHost: ${host}:80\r\nOrigin: ${origin}\r\nConnection: close\r\n\r\n`,
       );
       assert.match(answer, /^HTTP\/1\.1 200 /);
       const lines = answer.split('\r\n\r\n')[0]!.split('\r\n').slice(1);
@@ -129,6 +129,8 @@ describe('the HTTP server', () => {
       assert.equal(allowed.get('vary'), 'Origin');
       const refused = await ask('localhost', 'https://b.example', method);
       assert.equal(refused.get('access-control-allow-origin'), null);
+      const named = await ask('other', 'https://b.example', method, '?vhost=localhost');
+      assert.equal(named.get('access-control-allow-origin'), null, 'the Vhost in the query decides');
     }
   });
 });

@@ -32,7 +32,7 @@ export interface HttpServerOptions {
   readonly log: Logger;
   /** Default 10 s. */
   readonly headersMs?: number;
-  /** Origins that may read answers to requests of a host; default all. A handler may decide otherwise by setCors. */
+  /** Origins that may read answers to requests of a host, or of the Vhost in the query; default all. A handler may decide otherwise by setCors. */
   readonly allowOrigins?: (host: string) => readonly string[];
 }
 
@@ -168,7 +168,9 @@ export class HttpServer {
       });
     }
     const request = readRequest(raw);
-    setCors(raw, response, this.#options.allowOrigins?.(request.host) ?? ['*']);
+    // A preflight has the address of the request that is to follow.
+    const host = request.query.get('vhost') || request.query.get('domain') || request.host;
+    setCors(raw, response, this.#options.allowOrigins?.(host) ?? ['*']);
     const match = this.#routes.find(request.method, request.segments);
     if (match !== undefined && 'handler' in match) {
       const routed: HttpRequest = { ...request, params: match.params };
