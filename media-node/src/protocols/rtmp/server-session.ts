@@ -334,7 +334,8 @@ export class ServerSession {
       return { key: relay.key, info: { ...about, param: '', relay: { path: relay.path } } };
     }
     const address = parseStreamAddress(tcUrl, app, text(command.args[0]));
-    if (address === undefined) throw new GateError('denied', 'the stream has no usable name: addresses are rtmp://<host>/<app>/<stream>');
+    if (address === undefined)
+      throw new GateError('denied', 'the stream has no usable name: addresses are rtmp://<host>/<app>/<stream>');
     const vhost = this.#options.gate.vhost(address.host);
     if (vhost === undefined) throw new GateError('no-vhost', 'no vhost answers to the host that the client named');
     const key = { vhost: vhost.name, app: address.app, stream: address.stream };
