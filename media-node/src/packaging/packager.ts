@@ -325,6 +325,8 @@ export class Packager implements PackagedStream, StreamObserver {
     this.counts.droppedFrames = this.#pastDropped + works.segmenter.dropped + works.writer.broken + this.#broken;
     this.#ledger.save(works);
     this.#touch();
+    // It is shown with the list that it ends until there is another one.
+    if (works.writer.isBeforeOtherFormat) this.#render();
     this.#writePlaylists();
   }
 

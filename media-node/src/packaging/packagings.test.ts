@@ -180,7 +180,11 @@ test('a configuration takes effect while the stream runs', async (t) => {
   const last = node.snapshot.segments.at(-1);
   node.config.swap(configOf({ hls: { container: 'fmp4', windowMs: 6_000 } }));
   node.feed(streamOf({ startMs: 23_000, seconds: 1 }));
-  assert.equal(node.snapshot.segments.at(-1)?.media.ts?.durationMs, 2_000, 'nothing is empty meanwhile');
+  assert.equal(
+    Math.round(node.snapshot.segments.at(-1)?.media.ts?.durationMs ?? 0),
+    2_000,
+    'nothing is empty meanwhile',
+  );
   node.feed(streamOf({ startMs: 24_000, seconds: 5 }));
   const { segments, discontinuitySequence } = node.snapshot;
   assert.deepEqual(Object.keys(segments[0]?.media ?? {}), ['video', 'audio']);
@@ -193,6 +197,25 @@ test('a configuration takes effect while the stream runs', async (t) => {
   assert.deepEqual([node.snapshot.targetDurationS, node.snapshot.partTargetMs], [2, 203]);
   node.config.swap(configOf({ hls: { enabled: false } }));
   assert.equal(node.packagings.find(KEY), undefined);
+});
+
+test('the last segment before another format is listed until there is one of that', async (t) => {
+  for (const changes of [{ hls: { container: 'fmp4' } }, LOW_LATENCY, { hls: { keys: KEYS } }] as const) {
+    const node = new TestNode();
+    t.after(() => node.close());
+    await node.publish();
+    const frames = streamOf({ seconds: 14 });
+    const between = (fromMs: number, toMs: number) => frames.filter(({ dtsMs }) => dtsMs >= fromMs && dtsMs < toMs);
+    node.feed(between(0, 9_000));
+    node.config.swap(configOf(changes));
+    node.feed(between(9_000, 10_100));
+    const { segments, open, partTargetMs } = node.snapshot;
+    assert.deepEqual([segments.at(-1)?.seq, open, partTargetMs], [4, undefined, undefined]);
+    assert.ok(segments.every(({ media }) => media.ts !== undefined));
+    assert.equal((await node.read('live/stream01-4.ts')).length, segments.at(-1)?.media.ts?.bytes);
+    node.feed(between(10_100, 14_000));
+    assert.equal(node.snapshot.segments[0]?.seq, 5);
+  }
 });
 
 test('memory is bounded: what is unlisted goes first, then the window gets shorter', async (t) => {

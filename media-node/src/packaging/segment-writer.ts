@@ -117,6 +117,11 @@ export class SegmentWriter implements SegmentSink {
     this.#next = settings;
   }
 
+  /** Whether the list begins anew with the next segment. */
+  get isBeforeOtherFormat(): boolean {
+    return this.#next !== undefined && this.#next.format.id !== this.#settings.format.id;
+  }
+
   /** The segment being written, once it has a part. */
   open(): PackagedSegment | undefined {
     const open = this.#open;
