@@ -21,10 +21,9 @@ import {
   RTMP_WINDOW_ACK_SIZE,
 } from '../../formats/rtmp-message.ts';
 import { StreamError } from '../../stream/errors.ts';
-import type { Gate, Publication, SessionInfo } from '../../stream/gate.ts';
+import type { Gate, SessionInfo } from '../../stream/gate.ts';
 import { GateError } from '../../stream/gate.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
-import type { VhostConfig } from '#contract/node-config.ts';
 import type { ClientCapabilities } from './capabilities.ts';
 import { readCapabilities, serverCapabilities } from './capabilities.ts';
 import { MEDIA_BOUNDS, PLAY_BOUNDS, SETUP_BOUNDS } from './connection-bounds.ts';
@@ -32,8 +31,8 @@ import { RtmpConnection } from './connection.ts';
 import type { RelayGrant, RelayVerifier } from './relay-credential.ts';
 import { clockOf, RELAY_CLOCK, RELAY_PROPERTY } from './relay-credential.ts';
 import { MEDIA_STREAM_ID } from './rtmp-player.ts';
-import { RtmpPublisher } from './rtmp-publisher.ts';
 import type { SessionEnd } from './session-end.ts';
+import { SessionPublishing } from './session-publishing.ts';
 import { SessionReplies, status } from './session-replies.ts';
 import { SessionViewing } from './session-viewing.ts';
 import { SilenceTimer } from './silence-timer.ts';
@@ -82,13 +81,11 @@ export class ServerSession {
   readonly #silence: SilenceTimer;
   readonly #replies: SessionReplies;
   readonly #viewing: SessionViewing;
+  readonly #publishing: SessionPublishing;
   #connected: Connected | undefined;
   #relay: RelayGrant | undefined;
   /** What a node that publishes here said of its frames' times. */
   #relayClock: string | undefined;
-  #publication: Publication | undefined;
-  #publisher: RtmpPublisher | undefined;
-  #vhost: VhostConfig | undefined;
   #capabilities: ClientCapabilities = { isEnhanced: false, canReconnect: false };
 
   constructor(socket: Socket, options: ServerSessionOptions) {
@@ -105,14 +102,9 @@ export class ServerSession {
     this.#connection = new RtmpConnection(socket, new ServerHandshake(), listener, this.#log);
     this.#connection.setBounds(SETUP_BOUNDS);
     this.#replies = new SessionReplies(this.#connection);
-    this.#viewing = new SessionViewing({
-      id: this.id,
-      ip: this.ip,
-      connection: this.#connection,
-      replies: this.#replies,
-      log: this.#log,
-      close: (reason) => this.close(reason),
-    });
+    const own = { connection: this.#connection, log: this.#log, close: (reason: string) => this.close(reason) };
+    this.#viewing = new SessionViewing({ ...own, id: this.id, ip: this.ip, replies: this.#replies });
+    this.#publishing = new SessionPublishing({ ...own, silence: this.#silence, ignored: options.ignored });
   }
 
   /**
@@ -136,10 +128,7 @@ export class ServerSession {
       this.#onCommand(decodeCommand(message), message.streamId);
       return;
     }
-    if (this.#publisher === undefined || this.#vhost === undefined) return;
-    if (!this.#publisher.push(message)) return;
-    this.#silence.heard();
-    if (this.#publisher.frames > 0) this.#silence.setLimit(this.#vhost.publish.idleTimeoutMs);
+    this.#publishing.push(message);
   }
 
   #onCommand(command: RtmpCommand, streamId: number): void {
@@ -280,23 +269,7 @@ export class ServerSession {
       publication.close('the client went away');
       return;
     }
-    this.#publication = publication;
-    this.#connection.expectMedia();
-    this.#vhost = publication.vhost;
-    this.#publisher = new RtmpPublisher(publication.stream, {
-      id: this.id,
-      kind: 'encoder',
-      ip: this.ip,
-      tcUrl: info.tcUrl,
-      clock: this.#relayClock,
-      tap: this.#connection.tap,
-      bytesIn: () => this.#connection.bytesRead,
-      close: (reason) => this.close(reason),
-      ...(this.#options.ignored === undefined ? {} : { ignored: this.#options.ignored }),
-      onIgnored: (reason) => this.#log.warn({ reason }, 'part of the published media is not carried on'),
-    });
-    this.#silence.heard();
-    this.#silence.setLimit(publication.vhost.publish.firstPacketTimeoutMs);
+    this.#publishing.begin(publication, info, this.#relayClock);
     this.#log.info({ ...key, relay: this.#relay?.path }, 'publish began');
     this.#replies.userControl(USER_STREAM_BEGIN);
     this.#replies.status(status('status', 'NetStream.Publish.Start', 'Started publishing stream.'));
@@ -324,7 +297,7 @@ export class ServerSession {
     const { app, tcUrl, pageUrl } = this.#connected ?? { app: '', tcUrl: '', pageUrl: '' };
     // Who plays and asks to play changes the channel; all streams have one message stream, so there is no second one.
     if (action === 'play' && this.#viewing.isOpen) this.#stop('the client asked for another stream');
-    if (this.#publication !== undefined || this.#viewing.isOpen) {
+    if (this.#publishing.isOpen || this.#viewing.isOpen) {
       throw new GateError('denied', 'one connection publishes or plays one stream at a time');
     }
     const about = { id: this.id, protocol: 'rtmp', ip: this.ip, tcUrl, pageUrl } as const;
@@ -344,39 +317,27 @@ export class ServerSession {
 
   /** Ends publish or play, the connection stays; idempotent. */
   #stop(reason: string): void {
-    const publisher = this.#publisher;
-    const publication = this.#publication;
-    const wasPlaying = this.#viewing.isOpen;
+    const wasOpen = this.#publishing.isOpen || this.#viewing.isOpen;
     this.#viewing.end(reason);
-    if (publication === undefined && !wasPlaying) return;
-    this.#publisher = undefined;
-    this.#publication = undefined;
-    // First the stream, then the right to it: the next holder must not meet this publisher.
-    publisher?.detach();
-    publication?.close(reason);
-    if (publication !== undefined) {
-      const { bytesRead } = this.#connection;
-      this.#log.info({ reason, frames: publisher?.frames, bytesRead }, 'publish ended');
-    }
-    if (!this.#connection.isOpen) return;
+    this.#publishing.end(reason);
+    if (!wasOpen || !this.#connection.isOpen) return;
     this.#connection.setBounds(SETUP_BOUNDS);
     this.#silence.heard();
     this.#silence.setLimit(this.#options.timeouts.idleMs);
   }
 
   #onSilence(): void {
-    const what =
-      this.#publisher !== undefined
-        ? 'the encoder sent no media in time'
-        : this.#connected !== undefined
-          ? 'the client asked for no stream in time'
-          : 'the client did not finish its handshake and connect in time';
+    const what = this.#publishing.isOpen
+      ? 'the encoder sent no media in time'
+      : this.#connected !== undefined
+        ? 'the client asked for no stream in time'
+        : 'the client did not finish its handshake and connect in time';
     this.#fail('timeout', what);
   }
 
   /** Tells an encoder why; ffmpeg shows it. Players end as if the stream had ended, and other nodes see the end as it is. */
   #onClosing({ message }: SessionEnd): void {
-    if (this.#publication === undefined || this.#relay !== undefined) return;
+    if (!this.#publishing.isOpen || this.#relay !== undefined) return;
     this.#replies.status(status('error', 'NetConnection.Connect.Closed', message));
   }
 
