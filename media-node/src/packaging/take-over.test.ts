@@ -21,6 +21,15 @@ const seqs = ({ segments }: { readonly segments: readonly { readonly seq: number
 /** Lets what has been resolved go on. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
+/** Nodes that share a ledger. */
+function twoNodes(t: TestContext, changes: VhostChanges = {}) {
+  const ledger = new MemoryLedger(() => EPOCH_MS);
+  const first = new TestNode(changes, { ledger });
+  const second = new TestNode(changes, { ledger, nodeId: 'node-2' });
+  t.after(() => [first, second].forEach((each) => each.close()));
+  return { ledger, first, second };
+}
+
 /** Ends the source and what waits for it, in the test's own time. */
 async function gone(t: TestContext, node: TestNode): Promise<void> {
   node.unpublish();
@@ -29,10 +38,7 @@ async function gone(t: TestContext, node: TestNode): Promise<void> {
 }
 
 test('another node goes on with the playlist: numbers, keys and old segments, after a discontinuity', async (t) => {
-  const ledger = new MemoryLedger(() => EPOCH_MS);
-  const first = new TestNode({ hls: { keys: KEYS } }, { ledger });
-  const second = new TestNode({ hls: { keys: KEYS } }, { ledger, nodeId: 'node-2' });
-  t.after(() => [first, second].forEach((each) => each.close()));
+  const { first, second } = twoNodes(t, { hls: { keys: KEYS } });
   await first.publish();
   first.feed(streamOf({ seconds: 15 }));
   const before = first.snapshot;
@@ -87,10 +93,7 @@ test('what no node remembers is not listed again, as its files are nowhere: the 
 });
 
 test('what was open under low latency is a gap for whoever goes on, parts of it having been told', async (t) => {
-  const ledger = new MemoryLedger(() => EPOCH_MS);
-  const first = new TestNode(LOW_LATENCY, { ledger });
-  const second = new TestNode(LOW_LATENCY, { ledger, nodeId: 'node-2' });
-  t.after(() => [first, second].forEach((each) => each.close()));
+  const { first, second } = twoNodes(t, LOW_LATENCY);
   await first.publish();
   first.feed(streamOf({ seconds: 9 }));
   assert.equal(first.snapshot.open?.seq, 4);
@@ -212,10 +215,7 @@ test('what others saw of a session before the present one is not gone back to', 
 test('of what was disposed of the ledger remembers the numbers alone', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   for (const changes of [{}, LOW_LATENCY]) {
-    const ledger = new MemoryLedger(() => EPOCH_MS);
-    const first = new TestNode(changes, { ledger });
-    const second = new TestNode(changes, { ledger, nodeId: 'node-2' });
-    t.after(() => [first, second].forEach((each) => each.close()));
+    const { ledger, first, second } = twoNodes(t, changes);
     await first.publish();
     first.feed(streamOf({ seconds: 9 }));
     await gone(t, first);
@@ -239,10 +239,7 @@ test('of what was disposed of the ledger remembers the numbers alone', async (t)
 
 test('what another node has gone on with is not forgotten with the list of the node before it', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const ledger = new MemoryLedger(() => EPOCH_MS);
-  const first = new TestNode({}, { ledger });
-  const second = new TestNode({}, { ledger, nodeId: 'node-2' });
-  t.after(() => [first, second].forEach((each) => each.close()));
+  const { ledger, first, second } = twoNodes(t);
   await first.publish();
   first.feed(streamOf({ seconds: 9 }));
   await gone(t, first);
@@ -329,10 +326,7 @@ test('an encoder that comes back goes on in the same playlist, and one that stay
 
 test('a node that lost the stream to another one ends its playlist without the segment that the other one writes', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const ledger = new MemoryLedger(() => EPOCH_MS);
-  const first = new TestNode({}, { ledger });
-  const second = new TestNode({}, { ledger, nodeId: 'node-2' });
-  t.after(() => [first, second].forEach((each) => each.close()));
+  const { first, second } = twoNodes(t);
   await first.publish();
   first.feed(streamOf({ seconds: 5 }));
   first.unpublish();
