@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
-import { ledgerText } from '../packaging/ledger-state.ts';
 import { MemoryLedger } from '../packaging/memory-ledger.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
 import type { PackagedStream } from '../packaging/packaged-stream.ts';
+import { stateText } from '../packaging/testing-node.ts';
 import { lastSeq } from './packaging-snapshots.ts';
 import { contentOf } from './testing/fake-packager.ts';
 import { testConfig } from './testing/fakes.ts';
@@ -13,18 +13,6 @@ import type { RigNode } from './testing/packaging-rig.ts';
 import { until } from './testing/until.ts';
 
 const key = { vhost: 'v', app: 'live/eu', stream: 'demo' };
-
-const LEDGER_STATE = {
-  atMs: 0,
-  seq: 1,
-  isLowLatency: false,
-  format: 'ts',
-  targetDurationS: 2,
-  discontinuitySequence: 0,
-  salt: '',
-  endMs: 0,
-  tracks: [],
-};
 
 async function found(node: RigNode, of = key): Promise<PackagedStream> {
   const stream = await node.packagings.find(of);
@@ -276,7 +264,7 @@ describe('packaged streams of other nodes', () => {
     const rig = open();
     const origin = await rig.node('origin');
     const ledger = new MemoryLedger();
-    ledger.save(key, ledgerText({ ...LEDGER_STATE, nodeId: origin.nodeId }, []), 60_000);
+    ledger.save(key, stateText({ nodeId: origin.nodeId }), 60_000);
     const edge = await rig.node('edge', { ledger, noneMs: 0 });
     await rig.settled();
     assert.equal(await edge.packagings.find(key), undefined);

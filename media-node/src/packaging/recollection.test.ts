@@ -1,28 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { ledgerText } from './ledger-state.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 import type { LedgerAnswer, PackagingLedger } from './packaged-stream.ts';
 import { Recollection } from './recollection.ts';
-import { KEY } from './testing-node.ts';
+import { KEY, stateText } from './testing-node.ts';
 
-const text = (seq: number, nodeId = 'node-1', isLowLatency = false): string =>
-  ledgerText(
-    {
-      nodeId,
-      atMs: 0,
-      seq,
-      isLowLatency,
-      format: 'ts',
-      targetDurationS: 2,
-      discontinuitySequence: 0,
-      salt: '',
-      endMs: 0,
-      tracks: [],
-    },
-    [],
-  );
+const text = (seq: number, nodeId = 'node-1', isLowLatency = false): string => stateText({ seq, nodeId, isLowLatency });
 
 /** A ledger and witnesses that a test lets answer, and what came of asking them. */
 class Asked {

@@ -10,6 +10,8 @@ import type { Ingest } from '../stream/publisher.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { StreamRegistry } from '../stream/stream-registry.ts';
 import { FakePublisher } from '../stream/testing.ts';
+import type { LedgerState } from './ledger-state.ts';
+import { ledgerText } from './ledger-state.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 import type { PackagedStream } from './packaged-stream.ts';
 import type { PackagingsOptions } from './packagings.ts';
@@ -20,6 +22,23 @@ import { Packagings } from './packagings.ts';
 export const KEY: StreamKey = { vhost: DEFAULT_VHOST, app: 'live', stream: 'stream01' };
 /** When tests begin: 2026-02-03T04:05:06Z. */
 export const EPOCH_MS = Date.UTC(2026, 1, 3, 4, 5, 6);
+
+/** What another node may have left of a stream: two segments of MPEG-TS, none of which is listed any more. */
+export function stateText(changes: Partial<LedgerState> = {}): string {
+  const state = {
+    nodeId: 'node-1',
+    atMs: 0,
+    seq: 1,
+    isLowLatency: false,
+    format: 'ts',
+    targetDurationS: 2,
+    discontinuitySequence: 0,
+    salt: '',
+    endMs: 0,
+    tracks: [],
+  };
+  return ledgerText({ ...state, ...changes }, []);
+}
 
 export interface VhostChanges {
   readonly hls?: Partial<VhostConfig['hls']>;
