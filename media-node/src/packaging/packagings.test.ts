@@ -213,7 +213,9 @@ test('the last segment before another format is listed until there is one of tha
     assert.deepEqual([segments.at(-1)?.seq, open, partTargetMs], [4, undefined, undefined]);
     assert.ok(segments.every(({ media }) => media.ts !== undefined));
     assert.equal((await node.read('live/stream01-4.ts')).length, segments.at(-1)?.media.ts?.bytes);
-    node.feed(between(10_100, 14_000));
+    node.feed(between(10_100, 11_900));
+    assert.equal(node.snapshot.segments.at(-1)?.seq, 4, 'parts alone do not take its place');
+    node.feed(between(11_900, 14_000));
     assert.equal(node.snapshot.segments[0]?.seq, 5);
   }
 });

@@ -19,7 +19,9 @@ export function renderSnapshot(
   before: PackagingSnapshot | undefined,
 ): PackagingSnapshot | undefined {
   const open = present.isEnded ? undefined : writer.open();
-  if (list.length === 0 && open === undefined) {
+  // Parts alone are no list to go on with: players take it for an empty one.
+  const isListed = before !== undefined && !before.isEnded && before.segments.length > 0;
+  if (list.length === 0 && (open === undefined || isListed)) {
     if (!present.isEnded || before === undefined) return before;
     const { open: _, nextPart: __, ...rest } = before;
     return { ...rest, ...present };
