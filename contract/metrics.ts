@@ -10,6 +10,7 @@ export const METRIC_LABELS = {
   /** Why an RTMP connection ended. */
   code: [
     'peer', // the other side closed
+    'reset', // the peer left with something unread, as players do, or its process died
     'socket', // the network broke
     'timeout', // silent too long
     'slow', // it did not read what it was sent
@@ -37,7 +38,7 @@ export const METRIC_LABELS = {
     'track', // beside the first of its kind in E-RTMP's multitrack
     'empty-config', // a sequence header with nothing in it
     'no-config', // a frame before its sequence header
-    'data', // a data message other than onMetaData
+    'data', // a data message that is for servers alone, or too large
   ],
   /** Where a file of a packaged stream came from. */
   source: [

@@ -96,7 +96,7 @@ export class RtmpClient {
         onMessage: (message) => this.#onMessage(message),
         onEnd: (end) => {
           this.#setup.stop();
-          const isUnreachable = end.code === 'socket' && !this.#isConnected;
+          const isUnreachable = (end.code === 'socket' || end.code === 'reset') && !this.#isConnected;
           listener.onEnd(isUnreachable ? { ...end, code: 'unreachable' } : end, this.#refusal);
         },
       },

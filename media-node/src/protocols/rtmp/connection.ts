@@ -98,6 +98,8 @@ export class RtmpConnection {
       const failure = tlsFailure(error.code);
       // An answer to someone who has just left: ffmpeg does not wait for the one to its FCUnpublish.
       if (error.code === 'EPIPE') this.#finish({ code: 'peer', message: 'the other side closed the connection' });
+      else if (error.code === 'ECONNRESET')
+        this.#finish({ code: 'reset', message: 'the other side reset the connection' });
       else if (failure !== undefined) this.#finish({ code: 'tls', message: failure });
       else this.#finish({ code: 'socket', message: `the socket broke: ${error.code ?? error.message}` });
     });
@@ -210,7 +212,7 @@ export class RtmpConnection {
     this.#end = end;
     this.#held = undefined;
     this.#reader.stop();
-    if (end.code === 'peer' || end.code === 'socket') this.socket.destroySoon();
+    if (end.code === 'peer' || end.code === 'reset' || end.code === 'socket') this.socket.destroySoon();
     this.#listener.onEnd(end);
   }
 

@@ -62,6 +62,9 @@ export interface ServerSessionOptions {
   onEnd(session: ServerSession, end: SessionEnd): void;
 }
 
+/** Ends that are no news: what the session did has a line of its own. */
+const ORDINARY_ENDS: ReadonlySet<SessionEnd['code']> = new Set(['peer', 'reset', 'closed']);
+
 /** What a client connected to. */
 interface Connected {
   readonly app: string;
@@ -344,7 +347,7 @@ export class ServerSession {
   #onEnd(end: SessionEnd): void {
     this.#silence.stop();
     this.#stop(end.message);
-    const level = end.code === 'peer' || end.code === 'closed' ? 'debug' : 'info';
+    const level = ORDINARY_ENDS.has(end.code) ? 'debug' : 'info';
     this.#log[level](end, 'RTMP connection ended');
     this.#options.onEnd(this, end);
   }

@@ -480,6 +480,23 @@ describe('the connection', () => {
     replacing.close();
   });
 
+  test('of a viewer that leaves with something unread is no broken network', async () => {
+    const own = await startTestNode();
+    const encoder = await RtmpPeer.connected(own.rtmpPort);
+    await encoder.publish('s');
+    const viewer = await RtmpPeer.connected(own.rtmpPort);
+    await viewer.play('s');
+    viewer.socket.pause();
+    encoder.sendMedia();
+    const key = { vhost: '__defaultVhost__', app: 'live', stream: 's' };
+    await until('bytes to the viewer', () => (own.gate.registry.get(key)?.stats().bytesOut ?? 0) > 0);
+    viewer.socket.resetAndDestroy();
+    await until('its end', () => own.rtmp.stats().ends.size > 0);
+    assert.deepEqual([...own.rtmp.stats().ends], [['reset', 1]]);
+    encoder.close();
+    own.close();
+  });
+
   test('ends are counted by code and close with the server', async () => {
     const own = await startTestNode();
     const peer = await RtmpPeer.connected(own.rtmpPort);
