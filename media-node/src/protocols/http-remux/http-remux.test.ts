@@ -94,6 +94,33 @@ test('HEAD tells the type and asks nobody', async () => {
   assert.equal(node.gate.asked.length, asked);
 });
 
+test('a range is no reason to send less; a browser may ask before; a POST is told what there is', async () => {
+  const ranged = await get('/live/s.flv', { Range: 'bytes=5000-6000' });
+  assert.deepEqual([ranged.response.statusCode, ranged.response.headers['content-range']], [200, undefined]);
+  await until('the header of the file', () => ranged.flags.length === 1);
+  ranged.response.destroy();
+  const headers = { Origin: 'https://b.example', 'Access-Control-Request-Method': 'GET' };
+  const { response: preflight } = await get('/live/s.flv', headers, 'OPTIONS');
+  assert.deepEqual([preflight.statusCode, preflight.headers['access-control-allow-origin']], [200, '*']);
+  const { response: post } = await get('/live/s.flv', {}, 'POST');
+  assert.deepEqual([post.statusCode, post.headers['allow']], [405, 'GET, HEAD, OPTIONS']);
+});
+
+test('a request behind a stream on its connection is never answered: the connection ends, and the viewer leaves', async () => {
+  const socket = connect(node.httpPort, '127.0.0.1');
+  socket.on('error', () => undefined);
+  let answer = '';
+  socket.on('data', (bytes) => (answer += bytes.toString('latin1')));
+  const isClosed = new Promise((resolve) => socket.once('close', resolve));
+  socket.write('GET /live/s.flv HTTP/1.1\r\nHost: a\r\n\r\n');
+  await until('the stream', () => answer.includes('FLV'));
+  socket.write('GET /live/s.flv HTTP/1.1\r\nHost: a\r\n\r\n');
+  await isClosed;
+  assert.equal(answer.match(/HTTP\/1\.1 /g)?.length, 1);
+  const stream = node.gate.registry.get({ vhost: '__defaultVhost__', app: 'live', stream: 's' });
+  await until('it to leave', () => stream?.playbacks().length === 0);
+});
+
 test('the Host header, ?vhost= or the path selects the vhost, each with its own mount', async () => {
   const keyOf = async (path: string, headers: Record<string, string> = {}): Promise<string> => {
     const got = await get(path, headers);
