@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PackagedTrack } from '#contract/packaging.ts';
+import type { Metadata } from '../media/frame.ts';
 import type { AudioTrack, Track } from '../media/track.ts';
 import type { Visitor } from '../packaging/viewer-sessions.ts';
 import type { SessionInfo } from '../stream/gate.ts';
@@ -229,10 +230,10 @@ export class ApiMedia {
   }
 
   /** Where nothing but segments comes here, what is told of those. */
-  #tracks({ key, tracks }: Stream): { readonly video: object | null; readonly audio: object | null } {
+  #tracks({ key, tracks, metadata }: Stream): { readonly video: object | null; readonly audio: object | null } {
     const told = tracks.length === 0 ? this.#options.packaged?.(key) : undefined;
     const of = (kind: Track['kind']) => (told ?? tracks).find((track) => track.kind === kind);
-    return { video: videoOf(of('video')), audio: audioOf(of('audio')) };
+    return { video: videoOf(of('video'), metadata), audio: audioOf(of('audio')) };
   }
 
   #client({ id, session, stream, sinceMs, source }: Client): object {
@@ -275,10 +276,17 @@ export class ApiMedia {
 /** A track, of frames or of segments; what an older node does not tell is left empty. */
 type Shown = Pick<PackagedTrack, 'codec' | 'profile' | 'level' | 'width' | 'height' | 'sampleRate' | 'channels'>;
 
-function videoOf(track: Shown | undefined): object | null {
+/** The configuration of VP9 has no size: there the encoder's word is taken for it. */
+function videoOf(track: Shown | undefined, said: Metadata | undefined): object | null {
   if (track === undefined) return null;
-  const { codec = '', profile = '', level = '', width = 0, height = 0 } = track;
+  const { codec = '', profile = '', level = '' } = track;
+  const width = track.width || pixels(said?.['width']);
+  const height = track.height || pixels(said?.['height']);
   return { codec: codec.toUpperCase(), profile, level, width, height };
+}
+
+function pixels(value: unknown): number {
+  return typeof value === 'number' && value > 0 && value < 65_536 ? Math.round(value) : 0;
 }
 
 function audioOf(track: Shown | undefined): object | null {

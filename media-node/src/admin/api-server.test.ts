@@ -212,6 +212,23 @@ describe('streams, clients and vhosts', () => {
     assert.equal(video.codec, 'H264', 'frames tell more than segments');
   });
 
+  test('the size of a picture whose configuration has none is the one that the encoder says', async (t) => {
+    const { ask, registry } = await running(t);
+    const key = { ...KEY, stream: 'vp9' };
+    const ingest = registry.open(key).attach(new FakePublisher());
+    const track = { ...VIDEO, codec: 'vp9', width: 0, height: 0 } as const;
+    const shown = async (metadata: object) => {
+      ingest.metadata({ videocodecid: 1, ...metadata });
+      ingest.track(track);
+      ingest.frame(video(0, true, track));
+      const { video: said } = (await ask(`streams/${streamId(key)}`))['stream'] as { video: object };
+      return said;
+    };
+    const about = { codec: 'VP9', profile: 'High', level: '3.1' };
+    assert.deepEqual(await shown({ width: 1_280, height: 720 }), { ...about, width: 1_280, height: 720 });
+    assert.deepEqual(await shown({ width: 'wide', height: -1 }), { ...about, width: 0, height: 0 });
+  });
+
   test('a player that lags shows in its queue and in that of the stream', async (t) => {
     const { ask, viewer, known, stream } = await running(t);
     known('other');
