@@ -147,10 +147,13 @@ export class ServerSession {
         replies.result(transactionId, null, MEDIA_STREAM_ID);
         return;
       case 'publish':
-        this.#begin(this.#publish(command), 'NetStream.Publish.Denied');
+        if (command.args[0] === false) this.#stop('the client sent publish false');
+        else this.#begin(this.#publish(command), 'NetStream.Publish.Denied');
         return;
       case 'play':
-        this.#begin(this.#play(command), 'NetStream.Play.Failed');
+        // Flash's way to stop, as with publish.
+        if (command.args[0] === false) this.#stop('the client sent play false');
+        else this.#begin(this.#play(command), 'NetStream.Play.Failed');
         return;
       case 'pause':
         this.#viewing.pause(command.args[0] === true);

@@ -335,6 +335,19 @@ describe('play', () => {
     await player.closed();
   });
 
+  test('and publish of false end what there is, and the connection stays', async () => {
+    const peer = await connected();
+    await peer.publish('flash');
+    peer.call('publish', null, false);
+    await until('the end', () => streamOf('flash')?.publisher === undefined);
+    await peer.play('flash');
+    assert.equal(streamOf('flash')?.playbacks().length, 1);
+    peer.call('play', null, false);
+    await until('it to leave', () => (streamOf('flash')?.playbacks().length ?? 0) === 0);
+    await peer.result(peer.call('createStream', null));
+    assert.equal(peer.isClosed, false);
+  });
+
   test('is live whatever start and reset say', async () => {
     const encoder = await connected();
     await encoder.publish('started');
