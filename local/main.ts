@@ -115,7 +115,7 @@ function watch(
       onText: (text) => void reload(cluster, text, file, host, stop),
       onError: (error) => say(`${file} cannot be read: ${error.message}; the cluster stays as it is`),
     },
-    300,
+    { everyMs: 300 },
   );
   // Nothing else keeps the process alive when a plan has ended all its sockets.
   const alive = setInterval(() => undefined, 60_000);

@@ -13,18 +13,19 @@ import { ATTEMPTS, MEASURE_MS, RUNS, SETTLE_MS } from './settings.ts';
  */
 
 const WARM_UP_STREAMS = 40;
-const WARM_UP_VIEWERS = 40;
-const WARM_UP_MS = 2_000;
+const WARM_UP_VIEWERS = 2 * WARM_UP_STREAMS;
+const WARM_UP_MS = 5_000;
 
 /**
  * A node in service has run long; a fresh one would spend its time, in a run of seconds, on code not yet compiled: one
- * stream is 72 messages a second. So it gets more streams than the run has, and viewers of each kind, for a while before.
+ * stream is 72 messages a second, and a viewer's window three flushes. So it gets more streams than the run has, all of them with
+ * viewers of each kind, for a while before.
  */
 export async function warmUp(server: MediaServer): Promise<void> {
   const source = await Publisher.start(server, WARM_UP_STREAMS);
   try {
     for (const protocol of ['rtmp', 'flv'] as const) {
-      const viewers = await Viewers.start(server, { viewers: WARM_UP_VIEWERS, stream: 'stream-0', protocol });
+      const viewers = await Viewers.start(server, { viewers: WARM_UP_VIEWERS, streams: WARM_UP_STREAMS, protocol });
       await delay(WARM_UP_MS);
       await viewers.process.close();
     }

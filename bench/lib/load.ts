@@ -47,6 +47,8 @@ export interface ViewersOptions {
   readonly viewers: number;
   readonly protocol?: 'rtmp' | 'flv';
   readonly stream?: string;
+  /** Spread over so many streams, as a publisher of several names them. */
+  readonly streams?: number;
   readonly neverRead?: number;
   readonly waitOnly?: boolean;
   readonly tls?: boolean;
@@ -94,11 +96,13 @@ export class Viewers {
 
   /** Resolves when every viewer has got video (`waitOnly`: has been told that it plays). */
   static async start(server: MediaServer, options: ViewersOptions): Promise<Viewers> {
-    const { viewers, protocol = 'rtmp', stream = 'stream', neverRead = 0, waitOnly, tls, slackMs = 1_000 } = options;
+    const { viewers, protocol = 'rtmp', stream = 'stream', streams = 0 } = options;
+    const { neverRead = 0, waitOnly, tls, slackMs = 1_000 } = options;
     const rtmpPort = tls ? server.rtmpsPort : server.rtmpPort;
     const port = protocol === 'rtmp' ? rtmpPort : server.httpPort;
     if (port === undefined) throw new Error(`${server.name} has no ${protocol}${tls ? ' over TLS' : ''}`);
     const args = ['--port', String(port), '--protocol', protocol, '--viewers', String(viewers), '--stream', stream];
+    args.push('--streams', String(streams));
     args.push('--never-read', String(neverRead), '--slack-ms', String(slackMs));
     if (waitOnly) args.push('--wait-only');
     if (tls) args.push('--tls');

@@ -4,7 +4,7 @@
  * program's read, by the mark in the message (rtmp.h).
  *
  *   load-client --port N --viewers N [--protocol rtmp|flv] [--tls] [--host A] [--app live] [--stream name]
- *               [--path /live/name.flv] [--never-read N] [--wait-only] [--setup-s 60] [--slack-ms 1000]
+ *               [--streams N] [--path /live/name.flv] [--never-read N] [--wait-only] [--setup-s 60] [--slack-ms 1000]
  *
  * Says `ready` when every viewer has got video (with --wait-only: when every play is accepted). Input: `begin` starts
  * the counting, `end` stops it and prints one line of JSON; the input's end ends the program. --never-read adds viewers that ask
@@ -59,6 +59,8 @@ struct viewer {
 };
 
 static const char *host = "127.0.0.1", *app = "live", *name = "stream", *path;
+/* Viewers are spread over so many streams, name-0 and on; 0: all play name. */
+static int streams;
 static int port, reading = 1, never, total, setup_s = 60, slack_ms = 1000;
 static bool flv, tls, wait_only, counting;
 static struct viewer *viewers;
@@ -164,6 +166,12 @@ static void say_connect(struct viewer *v) {
   free(b.data);
 }
 
+static const char *name_of(const struct viewer *v, char *own, size_t size) {
+  if (streams == 0) return name;
+  snprintf(own, size, "%s-%d", name, (int)(v - viewers) % streams);
+  return own;
+}
+
 static void take_command(struct viewer *v, const struct message *m) {
   char command[64];
   double transaction = 0;
@@ -181,7 +189,8 @@ static void take_command(struct viewer *v, const struct message *m) {
     amf_string(&b, "play");
     amf_number(&b, 3);
     amf_null(&b);
-    amf_string(&b, name);
+    char own_name[256];
+    amf_string(&b, name_of(v, own_name, sizeof own_name));
     amf_number(&b, -2000);
     say_command(v, (uint32_t)stream, &b);
     v->phase = PLAYING;
@@ -355,9 +364,10 @@ static void greet(struct viewer *v) {
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = v};
   epoll_ctl(epoll, EPOLL_CTL_MOD, v->fd, &e);
   if (flv) {
-    char request[1024];
-    int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: livecluster-bench\r\n\r\n", path,
-                     host, port);
+    char own_name[256], own_path[512], request[1024];
+    if (path == NULL) snprintf(own_path, sizeof own_path, "/%s/%s.flv", app, name_of(v, own_name, sizeof own_name));
+    int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: livecluster-bench\r\n\r\n",
+                     path == NULL ? own_path : path, host, port);
     v->phase = HTTP_HEAD;
     say(v, request, (size_t)n);
   } else {
@@ -539,6 +549,7 @@ int main(int argc, char **argv) {
     else if (strcmp(argv[i], "--host") == 0) host = v;
     else if (strcmp(argv[i], "--app") == 0) app = v;
     else if (strcmp(argv[i], "--stream") == 0) name = v;
+    else if (strcmp(argv[i], "--streams") == 0) streams = atoi(v);
     else if (strcmp(argv[i], "--path") == 0) path = v;
     else if (strcmp(argv[i], "--protocol") == 0) flv = strcmp(v, "flv") == 0;
     else if (strcmp(argv[i], "--viewers") == 0) reading = atoi(v);
@@ -550,9 +561,6 @@ int main(int argc, char **argv) {
   }
   total = reading + never;
   if (port == 0 || total < 1) die("load-client: wrong options");
-  char default_path[256];
-  snprintf(default_path, sizeof default_path, "/%s/%s.flv", app, name);
-  if (path == NULL) path = default_path;
 #ifdef WITH_TLS
   if (tls) {
     tls_context = SSL_CTX_new(TLS_client_method());

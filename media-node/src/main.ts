@@ -164,37 +164,52 @@ async function start(): Promise<void> {
 
   await node.start();
 
-  folder.pollText(() => folder.readConfigText(dir), configText, {
-    onText: (text) => {
-      try {
-        return node.config.offerFile(text) === 'stale';
-      } catch (error) {
-        const { message } = error as Error;
-        logger.error(
-          { file: `${dir}/config.json`, fault: message },
-          'configuration refused, the one before stays in force',
-        );
-        return false;
-      }
-    },
-    onError: (error) =>
-      logger.error({ fault: error.message }, 'configuration cannot be read, the one before stays in force'),
-  });
-  if (hasTls) {
-    folder.pollText(() => folder.readTlsText(dir), firstTls, {
-      onText: (text) => takeCertificates(text),
+  folder.pollText(
+    () => folder.readConfigText(dir),
+    configText,
+    {
+      onText: (text) => {
+        try {
+          return node.config.offerFile(text) === 'stale';
+        } catch (error) {
+          const { message } = error as Error;
+          logger.error(
+            { file: `${dir}/config.json`, fault: message },
+            'configuration refused, the one before stays in force',
+          );
+          return false;
+        }
+      },
       onError: (error) =>
-        logger.error({ fault: error.message }, 'certificates cannot be read, RTMPS goes on with those it has'),
-    });
-  }
-  folder.pollText(() => folder.readAdminToken(dir), token, {
-    onText: (text) => {
-      token = text;
-      logger.info('admin token changed');
+        logger.error({ fault: error.message }, 'configuration cannot be read, the one before stays in force'),
     },
-    onError: (error) =>
-      logger.error({ fault: error.message }, 'admin token cannot be read, the one before stays in force'),
-  });
+    { mayDiffer: folder.changeOf(dir, 'config') },
+  );
+  if (hasTls) {
+    folder.pollText(
+      () => folder.readTlsText(dir),
+      firstTls,
+      {
+        onText: (text) => takeCertificates(text),
+        onError: (error) =>
+          logger.error({ fault: error.message }, 'certificates cannot be read, RTMPS goes on with those it has'),
+      },
+      { mayDiffer: folder.changeOf(dir, 'tls') },
+    );
+  }
+  folder.pollText(
+    () => folder.readAdminToken(dir),
+    token,
+    {
+      onText: (text) => {
+        token = text;
+        logger.info('admin token changed');
+      },
+      onError: (error) =>
+        logger.error({ fault: error.message }, 'admin token cannot be read, the one before stays in force'),
+    },
+    { mayDiffer: folder.changeOf(dir, 'adminToken') },
+  );
 }
 
 /** Number at the end of a StatefulSet pod's name; 0 where there is none. */

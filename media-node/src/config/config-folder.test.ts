@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rename, rm, symlink, writeFile, mkdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { pollText, readAdminToken, readConfigText, readS3Credentials, readSecrets } from './config-folder.ts';
+import { changeOf, pollText, readAdminToken, readConfigText, readS3Credentials, readSecrets } from './config-folder.ts';
 
 async function folder(t: TestContext, files: Record<string, string>): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'livecluster-config-'));
@@ -101,7 +101,7 @@ test('a folder swapped by a symbolic link, as the kubelet does it, is noticed', 
         void writeFile(join(root, 'v2', 'config.json'), 'three');
       },
     },
-    10,
+    { everyMs: 10 },
   );
   t.after(stop);
   await symlink('v2', join(root, '..tmp'));
@@ -127,10 +127,54 @@ test('a text that was put off is offered again', { timeout: 30_000 }, async (t) 
       },
       onError: (error) => done.reject(error),
     },
-    5,
+    { everyMs: 5 },
   );
   t.after(stop);
   await done.promise;
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(offers, 3);
 });
+
+test('a file may have changed while it is new, and when it was swapped, gone or written again', async (t) => {
+  const root = await folder(t, { v1: 'one', v2: 'two' });
+  const path = join(root, 'config.json');
+  await symlink('v1', path);
+  const mayDiffer = changeOf(root, 'config');
+  // Written within the last two seconds: once more at the same time would not show.
+  assert.deepEqual([mayDiffer(), mayDiffer()], [true, true]);
+  const longAgo = new Date(Date.now() - 60_000);
+  for (const name of ['v1', 'v2']) await utimes(join(root, name), longAgo, longAgo);
+  assert.deepEqual([mayDiffer(), mayDiffer(), mayDiffer()], [true, false, false]);
+  await symlink('v2', join(root, 'next'));
+  await rename(join(root, 'next'), path);
+  assert.deepEqual([mayDiffer(), mayDiffer()], [true, false]);
+  await writeFile(join(root, 'v2'), 'two');
+  assert.equal(mayDiffer(), true);
+  await rm(path);
+  assert.deepEqual([mayDiffer(), mayDiffer()], [true, true]);
+});
+
+test(
+  'what cannot differ is not read again, but for a text that was put off or a fault',
+  { timeout: 30_000 },
+  async (t) => {
+    let reads = 0;
+    let looks = 0;
+    const done = Promise.withResolvers<void>();
+    const stop = pollText(
+      () => Promise.resolve(++reads < 3 ? 'put off' : 'taken'),
+      'old',
+      { onText: (text) => text === 'put off', onError: (error) => done.reject(error) },
+      {
+        everyMs: 2,
+        mayDiffer: () => {
+          if (++looks === 20) done.resolve();
+          return looks === 1;
+        },
+      },
+    );
+    t.after(stop);
+    await done.promise;
+    assert.equal(reads, 3);
+  },
+);

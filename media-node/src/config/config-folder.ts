@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CONFIG_FILES } from '#contract/names.ts';
@@ -113,16 +114,42 @@ function badSecret(folder: string, name: string, expected: string): ConfigError 
   return new ConfigError('bad-secret', `${join(folder, name)} must hold ${expected}`);
 }
 
+/** A file that was written so long ago cannot have been written again since without another time. */
+const LONG_AGO_MS = 2_000;
+
+/**
+ * Tells whether one of a folder's files may have another content than at the last time, without reading it: that takes the
+ * thread pool several turns. A Secret's files are links, and another version is another file.
+ */
+export function changeOf(folder: string, file: keyof typeof CONFIG_FILES): () => boolean {
+  const path = join(folder, CONFIG_FILES[file]);
+  let last: string | undefined;
+  const look = (): string | undefined => {
+    try {
+      const { dev, ino, size, mtimeMs } = statSync(path);
+      return Math.abs(Date.now() - mtimeMs) > LONG_AGO_MS ? `${dev} ${ino} ${size} ${mtimeMs}` : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+  return () => {
+    const before = last;
+    last = look();
+    return last === undefined || last !== before;
+  };
+}
+
 /**
  * Calls `onText` with what `read` gives whenever it differs from what it gave before, and `onError` when it fails in
  * another way than before. By polling: a Secret's folder is swapped by symbolic links, which file watches lose. The
- * returned function ends it. `onText` answers true to be called with the same text again, at the next look.
+ * returned function ends it. `onText` answers true to be called with the same text again, at the next look. `mayDiffer` false:
+ * there is nothing to look at.
  */
 export function pollText(
   read: () => Promise<string>,
   first: string | undefined,
   on: { readonly onText: (text: string) => boolean | void; readonly onError: (error: Error) => void },
-  everyMs = 1_000,
+  { everyMs = 1_000, mayDiffer = () => true }: { readonly everyMs?: number; readonly mayDiffer?: () => boolean } = {},
 ): () => void {
   let last = first;
   let lastError = '';
@@ -142,7 +169,8 @@ export function pollText(
   };
   let isLooking = false;
   const timer = setInterval(() => {
-    if (isLooking) return;
+    const mustRead = mayDiffer() || last === undefined || lastError !== '';
+    if (isLooking || !mustRead) return;
     isLooking = true;
     void look().finally(() => (isLooking = false));
   }, everyMs);

@@ -103,6 +103,19 @@ export class Audience {
     }
   }
 
+  /** Writes to every group at once: all that belongs together has come, and is wanted in real time. */
+  flushNow(): void {
+    this.hasViewers = this.hasRelays = false;
+    for (const { groups, relays } of this.#outputs) {
+      relays.flushNow();
+      this.hasRelays ||= relays.size > 0;
+      for (const group of groups) {
+        group.flushNow();
+        this.hasViewers ||= group.size > 0;
+      }
+    }
+  }
+
   /** Adds viewers to `viewers`, by protocol; relays apart. Counts grow only. */
   stats(viewers: Record<Protocol, number>): {
     bytesOut: number;

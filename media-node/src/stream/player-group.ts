@@ -91,6 +91,12 @@ export class PlayerGroup implements Flushable {
     this.#ticket = policy.schedule(this, delayMs);
   }
 
+  /** Flushes at once in place of the flush to come. */
+  flushNow(): void {
+    this.cancelFlush();
+    this.flush();
+  }
+
   /** Takes the flush to come back; idempotent. */
   cancelFlush(): void {
     this.#ticket?.cancel();

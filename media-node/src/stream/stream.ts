@@ -120,7 +120,7 @@ export class Stream {
       this.#updateDemand();
       this.#leftIdle();
     });
-    this.#pace = new Pace(owner.drawClock, (hasVideo) => this.#requestFlush(this.#hasVideo && !hasVideo));
+    this.#pace = new Pace(owner.drawClock, (hasVideo) => this.#requestFlush(this.#hasVideo && !hasVideo, true));
   }
 
   /** The source now, if any. */
@@ -415,8 +415,11 @@ export class Stream {
     this.#requestFlush(hasVideo && kind === 'audio');
   }
 
-  /** Has what came written on at its time; see Audience. With that goes how long the source's next bytes may wait. */
-  #requestFlush(mayWait: boolean): void {
+  /**
+   * Has what came written on at its time; see Audience. `isAll`: nothing more is to come in this turn. With that goes how long
+   * the source's next bytes may wait.
+   */
+  #requestFlush(mayWait: boolean, isAll = false): void {
     if (this.#pace.isDrawing) return;
     const audience = this.#audience;
     const { mostDelayMs } = this.#spectators;
@@ -426,7 +429,8 @@ export class Stream {
     }
     const { mwLatency } = this.#owner.rules(this.key.vhost);
     const windowMs = mwLatency === 'auto' ? this.#owner.autoWindowMs() : mwLatency === 'realtime' ? 0 : mwLatency;
-    audience.requestFlush(windowMs, mayWait);
+    if (windowMs === 0 && isAll && !mayWait) audience.flushNow();
+    else audience.requestFlush(windowMs, mayWait);
     const { hasViewers, hasRelays } = audience;
     if (windowMs === 0 && (hasViewers || hasRelays)) {
       this.#pace.set(0, mostDelayMs);
