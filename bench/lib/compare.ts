@@ -5,7 +5,7 @@ import type { PublisherReport, ViewersOptions, ViewersReport } from './load.ts';
 import { Publisher, Viewers } from './load.ts';
 import { disturbance, SchedulerSpan } from './processes.ts';
 import type { MediaServer, StartServer } from './servers.ts';
-import { ATTEMPTS, MEASURE_MS, RUNS, SETTLE_MS } from './settings.ts';
+import { ATTEMPTS, IS_QUICK, MEASURE_MS, RUNS, SETTLE_MS } from './settings.ts';
 
 /*
  * One measurement: a fresh server, one publisher, viewers that check what they get, CPU of the server in between. A
@@ -15,6 +15,8 @@ import { ATTEMPTS, MEASURE_MS, RUNS, SETTLE_MS } from './settings.ts';
 const WARM_UP_STREAMS = 40;
 const WARM_UP_VIEWERS = 2 * WARM_UP_STREAMS;
 const WARM_UP_MS = 5_000;
+/** Until what the warm-up has left behind is collected and its last functions are compiled. */
+const WARM_SETTLE_MS = IS_QUICK ? SETTLE_MS : 10_000;
 
 /**
  * A node in service has run long; a fresh one would spend its time, in a run of seconds, on code not yet compiled: one
@@ -68,7 +70,7 @@ export async function measure<S extends MediaServer>(
     if (server.warmsUp) await warmUp(server);
     source = await Publisher.start(server);
     viewers = await Viewers.start(server, options);
-    await delay(SETTLE_MS);
+    await delay(server.warmsUp ? WARM_SETTLE_MS : SETTLE_MS);
     await options.settled?.(server);
     await options.inspect?.(server);
     viewers.begin();
