@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { SocketDescriptor } from '../lib/socket-descriptor.ts';
 import { HttpError } from './http-error.ts';
 
 /** The last chunk of a chunked body (RFC 9112 §7.1). */
@@ -32,7 +31,6 @@ export class EndlessBody {
   readonly #socket: Socket;
   readonly #response: ServerResponse;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #descriptor: SocketDescriptor;
   #hasBegun = false;
   #hasEnded = false;
 
@@ -43,7 +41,6 @@ export class EndlessBody {
       throw new HttpError(400, 'this answer has no end: ask on a connection of its own');
     }
     this.#socket = socket;
-    this.#descriptor = new SocketDescriptor(socket);
     this.#response = response;
     this.#headers = headers;
     this.isChunked = request.httpVersionMajor === 1 && request.httpVersionMinor >= 1;
@@ -80,11 +77,9 @@ export class EndlessBody {
     return this.#socket.writableLength;
   }
 
-  /** Of a plain connection on which nothing waits, once the head is sent; otherwise -1. */
-  get descriptor(): number {
-    const socket = this.#socket;
-    const canWrite = this.#hasBegun && !this.#hasEnded && socket.writable && socket.writableLength === 0;
-    return canWrite ? this.#descriptor.value : -1;
+  /** What the bytes go to, once the head is sent. */
+  get socket(): Socket | undefined {
+    return this.#hasBegun && !this.#hasEnded ? this.#socket : undefined;
   }
 
   /** Queues bytes, which are shared and never changed; ignored after the end. */

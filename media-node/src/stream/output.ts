@@ -1,9 +1,9 @@
+import type { SendToAll } from '../lib/send-to-all.ts';
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 import { EncodedLog } from './encoded-log.ts';
 import type { FrameEncoder } from './frame-encoder.ts';
 import type { GopChange } from './gop-cache.ts';
-import type { GroupWrite } from './group-write.ts';
 import { MediaPositions } from './media-positions.ts';
 import type { GroupSource } from './player-group.ts';
 import { GROUP_PLAYERS, PlayerGroup } from './player-group.ts';
@@ -14,7 +14,7 @@ export interface OutputSource {
   readonly tracks: readonly Track[];
   readonly metadata: Metadata | undefined;
   /** See GroupSource. */
-  readonly groupWrite: GroupWrite | undefined;
+  readonly sendToAll: SendToAll | undefined;
   now(): number;
   /** A flush is about to write what has come: what waits in the source's socket may come along. */
   beforeFlush(): void;
@@ -68,8 +68,8 @@ export class Output implements GroupSource {
     return this.#log.end;
   }
 
-  get groupWrite(): GroupWrite | undefined {
-    return this.#source.groupWrite;
+  get sendToAll(): SendToAll | undefined {
+    return this.#source.sendToAll;
   }
 
   /** Groups of viewers. */

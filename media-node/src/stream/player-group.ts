@@ -1,6 +1,7 @@
+import type { SendToAll } from '../lib/send-to-all.ts';
 import type { Flushable, FlushPolicy, FlushTicket } from './flush-policy.ts';
-import type { GroupWrite } from './group-write.ts';
 import type { PlayerQueue } from './player-queue.ts';
+import { StepList } from './step-list.ts';
 
 /** Players of one group at most: writing to them all is the longest time for which a flush holds the event loop. */
 export const GROUP_PLAYERS = 250;
@@ -17,14 +18,16 @@ export interface GroupSource {
   /** Position behind the last byte, and how many frames stand before it. */
   readonly end: number;
   readonly frames: number;
+  /** Bytes handed to players. */
+  bytesOut: number;
+  /** Writes to many sockets in one call; undefined where this process cannot. */
+  readonly sendToAll: SendToAll | undefined;
   from(position: number): Buffer;
   /** Before a flush: what waits elsewhere may come along. */
   beforeFlush(): void;
   /** After a flush: what every group has got may go. */
   onFlushed(): void;
   now(): number;
-  /** Writes to many sockets at once; undefined where this process cannot. */
-  readonly groupWrite: GroupWrite | undefined;
 }
 
 /**
@@ -38,31 +41,38 @@ export class PlayerGroup implements Flushable {
   /** The first cut since then. */
   cut: Cut | undefined;
   readonly #source: GroupSource;
+  /** Those who are written to one by one; the others are in step. */
   readonly #queues: PlayerQueue[] = [];
+  readonly #steps: StepList | undefined;
   #ticket: FlushTicket | undefined;
   #dueMs = 0;
   #isFlushing = false;
+  /** During a flush the lists keep their order: who has left one of them leaves it at the end. */
   #hasLeavers = false;
 
   constructor(source: GroupSource) {
     this.#source = source;
+    this.#steps = source.sendToAll && new StepList(source.sendToAll);
     this.#catchUp();
   }
 
   get size(): number {
-    return this.#queues.length;
+    return this.#queues.length + (this.#steps?.size ?? 0);
+  }
+
+  /** What those in step have got each, since the group was made. */
+  get bytesEach(): number {
+    return this.#steps?.bytesEach ?? 0;
   }
 
   add(queue: PlayerQueue): void {
     // Nothing was kept for nobody.
-    if (this.#queues.length === 0) this.#catchUp();
-    queue.index = this.#queues.length;
-    this.#queues.push(queue);
+    if (this.size === 0) this.#catchUp();
+    this.#push(queue);
   }
 
   remove(queue: PlayerQueue): void {
     if (queue.index < 0) return;
-    // During a flush the array must keep its order: the flush compacts it.
     if (this.#isFlushing) {
       this.#hasLeavers = true;
       return;
@@ -75,12 +85,29 @@ export class PlayerGroup implements Flushable {
     queue.index = -1;
   }
 
+  /** Takes a player that has got all up to `position` among those in step; false where it has to be written to by itself. */
+  comeIntoStep(queue: PlayerQueue): boolean {
+    if (!this.#isFlushing || this.#steps?.add(queue) !== true) return false;
+    this.#hasLeavers = true;
+    return true;
+  }
+
+  /** The player is not in step any more. */
+  fallOutOfStep(queue: PlayerQueue): void {
+    if (this.#isFlushing) {
+      this.#hasLeavers = true;
+      return;
+    }
+    this.#steps?.remove(queue.index);
+    this.#push(queue);
+  }
+
   /**
    * Has it flushed in `delayMs` at the latest, 0 being the end of this turn; a flush that comes earlier stays. `nowMs` is
    * the policy's time.
    */
   flushWithin(delayMs: number, nowMs: number, policy: FlushPolicy): void {
-    if (this.#queues.length === 0) return;
+    if (this.size === 0) return;
     const dueMs = nowMs + delayMs;
     if (this.#ticket !== undefined) {
       // The same instant, reckoned from another time, may differ by a rounding.
@@ -106,21 +133,26 @@ export class PlayerGroup implements Flushable {
   /** Writes what came since the last flush to every player. */
   flush(): void {
     this.#ticket = undefined;
-    if (this.#isFlushing || this.#queues.length === 0) return;
-    this.#source.beforeFlush();
-    if (this.position === this.#source.end || this.#queues.length === 0) return;
-    const nowMs = this.#source.now();
-    const batch = this.#source.from(this.position);
+    if (this.#isFlushing || this.size === 0) return;
+    const source = this.#source;
+    source.beforeFlush();
+    if (this.position === source.end || this.size === 0) return;
+    const nowMs = source.now();
+    const batch = source.from(this.position);
+    const steps = this.#steps;
+    steps?.takeOutUnfit(this.#onUnfit);
     this.#isFlushing = true;
     try {
-      const { groupWrite } = this.#source;
-      for (const queue of this.#queues) queue.offer(this, batch, nowMs, groupWrite);
-      groupWrite?.write(batch);
+      for (const queue of this.#queues) queue.offer(this, batch, nowMs);
+      if (steps !== undefined) {
+        source.bytesOut += steps.size * batch.length;
+        steps.write(batch);
+      }
     } finally {
       this.#isFlushing = false;
       this.#catchUp();
-      if (this.#hasLeavers) this.#compact();
-      this.#source.onFlushed();
+      if (this.#hasLeavers) this.#sort();
+      source.onFlushed();
     }
   }
 
@@ -130,10 +162,22 @@ export class PlayerGroup implements Flushable {
     this.cut = undefined;
   }
 
-  #compact(): void {
+  #push(queue: PlayerQueue): void {
+    queue.index = this.#queues.length;
+    this.#queues.push(queue);
+  }
+
+  readonly #onUnfit = (queue: PlayerQueue): void => {
+    queue.fallOutOfStep();
+    this.#push(queue);
+  };
+
+  /** Everybody to the list that it belongs to. */
+  #sort(): void {
     this.#hasLeavers = false;
     let kept = 0;
     for (const queue of this.#queues) {
+      if (queue.isInStep) continue;
       if (queue.hasLeft) {
         queue.index = -1;
         continue;
@@ -142,5 +186,10 @@ export class PlayerGroup implements Flushable {
       this.#queues[kept++] = queue;
     }
     this.#queues.length = kept;
+    this.#steps?.takeOutLeavers((queue) => {
+      if (queue.hasLeft) queue.index = -1;
+      // One that came into step in this very flush has kept its place.
+      else if (this.#queues[queue.index] !== queue) this.#push(queue);
+    });
   }
 }

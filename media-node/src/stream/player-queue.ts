@@ -1,4 +1,3 @@
-import type { GroupWrite } from './group-write.ts';
 import type { Output } from './output.ts';
 import type { Playback, Player, PlayerStats } from './player.ts';
 import type { Cut, PlayerGroup } from './player-group.ts';
@@ -9,10 +8,10 @@ export const MAX_QUEUE_BYTES = 16 * 1024 * 1024;
 export const SLOW_PLAYER_MS = 30_000;
 
 /**
- * `start`: has got nothing yet. `live`: gets every batch. `skipping`: was too slow. `paused`, `resuming`: by its own wish.
- * `left`: out.
+ * `start`: has got nothing yet. `live`: gets every batch. `step`: the same, with others of its group, which has its place and
+ * counts meanwhile. `skipping`: was too slow. `paused`, `resuming`: by its own wish. `left`: out.
  */
-type QueueState = 'start' | 'live' | 'skipping' | 'paused' | 'resuming' | 'left';
+type QueueState = 'start' | 'live' | 'step' | 'skipping' | 'paused' | 'resuming' | 'left';
 
 /**
  * One player's place in an output. The queue itself is the player's socket; this bounds it in time and bytes: over the
@@ -23,11 +22,13 @@ export class PlayerQueue implements Playback {
   readonly startedAtMs: number;
   readonly output: Output;
   readonly group: PlayerGroup;
-  /** Place in the group's array; the group's alone. */
+  /** Place in the group's list that it is in; the group's alone. */
   index = -1;
   readonly #onLeave: (queue: PlayerQueue) => void;
   #state: QueueState = 'start';
   #bytesOut = 0;
+  /** What the group had given to each in step when this one came into step. */
+  #bytesBefore = 0;
   #skips = 0;
   #framesSkipped = 0;
   /** The output's position up to which this player was served, and the frames before it. */
@@ -47,13 +48,19 @@ export class PlayerQueue implements Playback {
   }
 
   stats(): PlayerStats {
-    return { bytesOut: this.#bytesOut, skips: this.#skips, framesSkipped: this.#framesSkipped };
+    const inStep = this.isInStep ? this.group.bytesEach - this.#bytesBefore : 0;
+    return { bytesOut: this.#bytesOut + inStep, skips: this.#skips, framesSkipped: this.#framesSkipped };
   }
 
   get queuedMs(): number {
     const waiting = this.player.writableLength;
     if (waiting === 0 || this.#state === 'start') return 0;
-    return Math.max(0, this.output.lastMs - this.output.timeAt(this.#position - waiting));
+    const position = this.isInStep ? this.group.position : this.#position;
+    return Math.max(0, this.output.lastMs - this.output.timeAt(position - waiting));
+  }
+
+  get isInStep(): boolean {
+    return this.#state === 'step';
   }
 
   get hasLeft(): boolean {
@@ -61,6 +68,7 @@ export class PlayerQueue implements Playback {
   }
 
   pause(): void {
+    this.#leaveStep();
     if (this.#state === 'live' || this.#state === 'skipping' || this.#state === 'resuming') this.#state = 'paused';
   }
 
@@ -70,6 +78,7 @@ export class PlayerQueue implements Playback {
 
   leave(): void {
     if (this.#state === 'left') return;
+    this.#leaveStep();
     this.#state = 'left';
     this.#onLeave(this);
   }
@@ -91,10 +100,10 @@ export class PlayerQueue implements Playback {
   }
 
   /**
-   * Gives the player what came since the flush before, or not: `batch` where it is in step with its group, by `groupWrite`
-   * if that can. The hot path: once a flush and player.
+   * Gives the player what came since the flush before, or not: `batch` where it has got as much as its group. Then it may come
+   * into step, and gets the batch with the others. The hot path of those who do not: once a flush and player.
    */
-  offer(group: PlayerGroup, batch: Buffer, nowMs: number, groupWrite?: GroupWrite): void {
+  offer(group: PlayerGroup, batch: Buffer, nowMs: number): void {
     const { output } = this;
     switch (this.#state) {
       case 'live': {
@@ -108,10 +117,13 @@ export class PlayerQueue implements Playback {
         }
         const from = this.#position;
         if (from === output.end) return;
+        if (from === group.position && group.comeIntoStep(this)) {
+          this.#state = 'step';
+          this.#bytesBefore = group.bytesEach;
+          return;
+        }
         this.#moveTo(output.end, output.frames);
-        if (from !== group.position) this.#write(output.from(from));
-        else if (groupWrite?.add(this.player, batch)) this.#count(batch);
-        else this.#write(batch);
+        this.#write(from === group.position ? batch : output.from(from));
         return;
       }
       case 'skipping':
@@ -133,9 +145,23 @@ export class PlayerQueue implements Playback {
         this.#write(output.header(group.cut.dtsMs));
         this.#writeFrom(group.cut);
         return;
+      case 'step':
       case 'paused':
       case 'left':
     }
+  }
+
+  /** Has its own place again, which is the group's; called by the group. */
+  fallOutOfStep(): void {
+    this.#state = 'live';
+    this.#bytesOut += this.group.bytesEach - this.#bytesBefore;
+    this.#moveTo(this.group.position, this.group.frames);
+  }
+
+  #leaveStep(): void {
+    if (!this.isInStep) return;
+    this.fallOutOfStep();
+    this.group.fallOutOfStep(this);
   }
 
   /** A player that joined ahead of its group may have got the cut already. */
@@ -180,12 +206,8 @@ export class PlayerQueue implements Playback {
 
   #write(bytes: Buffer): void {
     if (bytes.length === 0) return;
-    this.#count(bytes);
-    this.player.write(bytes);
-  }
-
-  #count(bytes: Buffer): void {
     this.#bytesOut += bytes.length;
     this.output.bytesOut += bytes.length;
+    this.player.write(bytes);
   }
 }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { FrameEncoder } from './frame-encoder.ts';
 import type { Protocol } from './publisher.ts';
 
@@ -23,10 +24,10 @@ export interface Player {
   /** Bytes handed to `write` and not yet taken by the kernel. */
   readonly writableLength: number;
   /**
-   * Of a socket that shared bytes may be sent to in place of `write`, which takes what is left of them: a plain TCP connection
-   * in which nothing waits. Otherwise -1.
+   * Where `write` puts the bytes, as they are: shared ones may be sent there past it while nothing waits. Undefined where they
+   * have to go through `write`.
    */
-  readonly descriptor: number;
+  readonly socket: Socket | undefined;
   /** Queues bytes that many players share: never changes them. Must not throw. */
   write(bytes: Buffer): void;
   /** Ends the session behind it; idempotent. */

@@ -3,7 +3,6 @@ import { DrawClock } from './draw-clock.ts';
 import { StreamError } from './errors.ts';
 import type { FlushPolicy } from './flush-policy.ts';
 import { TimerFlush } from './flush-policy.ts';
-import { GroupWrite } from './group-write.ts';
 import { AutoWindow } from './merge-window.ts';
 import type { StreamDemand } from './stream-demand.ts';
 import type { StreamKey } from './stream-key.ts';
@@ -50,7 +49,7 @@ export class StreamRegistry {
     const flushPolicy = options.flushPolicy ?? new TimerFlush();
     this.#owner = {
       flushPolicy,
-      groupWrite: options.sendToAll && new GroupWrite(options.sendToAll),
+      sendToAll: options.sendToAll,
       drawClock: new DrawClock(flushPolicy),
       rules: options.rules ?? (() => REALTIME_RULES),
       autoWindowMs: () => autoWindow.windowMs(),

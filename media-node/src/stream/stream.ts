@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { SendToAll } from '../lib/send-to-all.ts';
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 import { Audience } from './audience.ts';
@@ -9,7 +10,6 @@ import type { FlushPolicy } from './flush-policy.ts';
 import { GopCache } from './gop-cache.ts';
 import type { IngestTarget } from './ingest.ts';
 import { StreamIngest } from './ingest.ts';
-import type { GroupWrite } from './group-write.ts';
 import { MediaGauge } from './media-gauge.ts';
 import { Interleaver } from './interleaver.ts';
 import { Pace } from './pace.ts';
@@ -55,8 +55,8 @@ export interface StreamStats {
 /** What a stream needs of its registry. */
 export interface StreamOwner {
   readonly flushPolicy: FlushPolicy;
-  /** The process's only one; undefined where each player is written to by itself. */
-  readonly groupWrite: GroupWrite | undefined;
+  /** Undefined where each player is written to by itself. */
+  readonly sendToAll: SendToAll | undefined;
   /** The process's clock for sources that wait. */
   readonly drawClock: DrawClock;
   /** The rules of a Vhost now. */
@@ -299,8 +299,8 @@ export class Stream {
   }
 
   /** For the outputs. */
-  get groupWrite(): GroupWrite | undefined {
-    return this.#owner.groupWrite;
+  get sendToAll(): SendToAll | undefined {
+    return this.#owner.sendToAll;
   }
 
   /** For the outputs: see Pace. */

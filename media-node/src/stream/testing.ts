@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Frame } from '../media/frame.ts';
 import type { AudioTrack, VideoTrack } from '../media/track.ts';
 import type { FlushPolicy, FlushTicket, Flushable } from './flush-policy.ts';
@@ -69,7 +70,7 @@ export class FakePlayer implements Player {
   readonly encoder: FrameEncoder;
   readonly options: PlayOptions;
   writableLength = 0;
-  descriptor = -1;
+  socket: Socket | undefined = undefined;
   writes: Buffer[] = [];
   closed: string[] = [];
   onClose: () => void = () => undefined;

@@ -144,7 +144,7 @@ export function fakePlayer(): Player {
     encoder,
     options: { gopCache: true, queueLengthMs: 10_000 },
     writableLength: 0,
-    descriptor: -1,
+    socket: undefined,
     write: () => {},
     close: () => {},
   };

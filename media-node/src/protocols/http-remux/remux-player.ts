@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { EndlessBody } from '../../http/endless-body.ts';
 import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 import type { Player, PlayOptions } from '../../stream/player.ts';
@@ -28,8 +29,8 @@ export class RemuxPlayer implements Player {
     return this.#body.writableLength;
   }
 
-  get descriptor(): number {
-    return this.#body.descriptor;
+  get socket(): Socket | undefined {
+    return this.#body.socket;
   }
 
   write(bytes: Buffer): void {

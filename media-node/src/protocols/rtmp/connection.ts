@@ -22,7 +22,6 @@ import {
   RTMP_WINDOW_ACK_SIZE,
 } from '../../formats/rtmp-message.ts';
 import { FormatError } from '../../lib/format-error.ts';
-import { SocketDescriptor } from '../../lib/socket-descriptor.ts';
 import type { SourceTap } from '../../stream/source-tap.ts';
 import { tlsFailure } from '../../lib/tls-identity.ts';
 import type { ConnectionBounds } from './connection-bounds.ts';
@@ -73,11 +72,9 @@ export class RtmpConnection {
   #linger: NodeJS.Timeout | undefined;
   #maxUnsentBytes = MEDIA_BOUNDS.maxUnsentBytes;
   #isShut = false;
-  readonly #descriptor: SocketDescriptor;
 
   constructor(socket: Socket, handshake: Handshake, listener: ConnectionListener, log: Logger) {
     this.socket = socket;
-    this.#descriptor = new SocketDescriptor(socket);
     this.#handshake = handshake;
     this.#listener = listener;
     this.#log = log;
@@ -120,11 +117,6 @@ export class RtmpConnection {
 
   get writableLength(): number {
     return this.socket.writableLength;
-  }
-
-  /** See Player. */
-  get descriptor(): number {
-    return this.#end === undefined && this.socket.writableLength === 0 ? this.#descriptor.value : -1;
   }
 
   /** Puts other bounds in force. */

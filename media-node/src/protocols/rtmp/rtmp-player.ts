@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 import type { Player, PlayOptions } from '../../stream/player.ts';
 import type { RtmpConnection } from './connection.ts';
@@ -60,8 +61,8 @@ export class RtmpPlayer implements Player {
     return this.#connection.writableLength;
   }
 
-  get descriptor(): number {
-    return this.#connection.descriptor;
+  get socket(): Socket | undefined {
+    return this.#connection.isOpen ? this.#connection.socket : undefined;
   }
 
   write(bytes: Buffer): void {
