@@ -264,6 +264,6 @@ function live(steps: readonly Step[], isTogether: boolean) {
     }
   }
   const { bytesOut, skips, framesSkipped } = stream.stats();
-  const each = joined.map(({ playback }) => ({ ...playback.stats(), queuedMs: playback.queuedMs }));
+  const each = joined.map(({ playback }) => [playback.stats(), playback.queuedMs]);
   return { got, bytesOut, skips, framesSkipped, each };
 }
