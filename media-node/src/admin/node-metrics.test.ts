@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { METRIC_LABELS, METRICS } from '#contract/metrics.ts';
 import { perProtocol } from '../stream/publisher.ts';
-import type { StreamStats } from '../stream/stream.ts';
+import type { StreamStats } from '../stream/stream-stats.ts';
 import { NodeMetrics } from './node-metrics.ts';
 import type { MeasuredStream, MetricSample, NodeMetricsOptions } from './node-metrics.ts';
 

@@ -3,7 +3,7 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { METRIC_LABELS, METRICS } from '#contract/metrics.ts';
 import { perProtocol, PROTOCOLS } from '../stream/publisher.ts';
 import type { Protocol } from '../stream/publisher.ts';
-import type { StreamStats } from '../stream/stream.ts';
+import type { StreamStats } from '../stream/stream-stats.ts';
 import { quantile, rising } from './quantiles.ts';
 
 /** Name of a metric in the contract's table. */

@@ -1,7 +1,8 @@
 import type { Visitor } from '../packaging/viewer-sessions.ts';
 import type { Playback } from '../stream/player.ts';
 import type { Publisher } from '../stream/publisher.ts';
-import type { Stream, StreamStats } from '../stream/stream.ts';
+import type { Stream } from '../stream/stream.ts';
+import type { StreamStats } from '../stream/stream-stats.ts';
 import type { Kbps } from './rate-window.ts';
 import { RateWindow, SAMPLE_MS } from './rate-window.ts';
 

@@ -10,7 +10,7 @@ import type { SourceListener } from './stream-observer.ts';
 import { streamKeyId } from './stream-key.ts';
 import type { StreamRules } from './stream-rules.ts';
 import { REALTIME_RULES } from './stream-rules.ts';
-import type { StreamOwner } from './stream.ts';
+import type { StreamOwner } from './stream-owner.ts';
 import { Stream } from './stream.ts';
 
 export interface StreamRegistryOptions {

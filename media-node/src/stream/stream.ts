@@ -4,9 +4,7 @@ import type { SendToAll } from '../lib/send-to-all.ts';
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
 import { Audience } from './audience.ts';
-import type { DrawClock } from './draw-clock.ts';
 import { StreamError } from './errors.ts';
-import type { FlushPolicy } from './flush-policy.ts';
 import { GopCache } from './gop-cache.ts';
 import type { IngestTarget } from './ingest.ts';
 import { StreamIngest } from './ingest.ts';
@@ -18,7 +16,8 @@ import type { Ingest, Protocol, Publisher } from './publisher.ts';
 import { Spectators } from './spectators.ts';
 import type { StreamKey } from './stream-key.ts';
 import type { Attendance, StreamObserver } from './stream-observer.ts';
-import type { StreamRules } from './stream-rules.ts';
+import type { StreamOwner } from './stream-owner.ts';
+import type { StreamStats } from './stream-stats.ts';
 import { Timeline } from './timeline.ts';
 
 /**
@@ -31,49 +30,6 @@ const RELAY_DELAY_MS = 20;
 
 /** How long the GOP cache outlives a source that may go on. */
 const KEEP_GOP_MS = 5_000;
-
-/** Counts of one stream since it was made; grow only, except viewers and relays, which are those there now. */
-export interface StreamStats {
-  readonly framesIn: number;
-  /** Bytes of media handed in by publishers (frames, without the wire's overhead). */
-  readonly bytesIn: number;
-  /** Bytes handed to players' sockets. */
-  readonly bytesOut: number;
-  /** Frames that no player could use: before the first key frame, or at a seam. */
-  readonly framesDropped: number;
-  readonly skips: number;
-  readonly framesSkipped: number;
-  /** Publishers that went on where another had been. */
-  readonly seams: number;
-  /** Jumps of a publisher's clock that were smoothed. */
-  readonly discontinuities: number;
-  /** Viewers now, by protocol; relays apart. */
-  readonly viewers: Readonly<Record<Protocol, number>>;
-  readonly relays: number;
-}
-
-/** What a stream needs of its registry. */
-export interface StreamOwner {
-  readonly flushPolicy: FlushPolicy;
-  /** Undefined where each player is written to by itself. */
-  readonly sendToAll: SendToAll | undefined;
-  /** The process's clock for sources that wait. */
-  readonly drawClock: DrawClock;
-  /** The rules of a Vhost now. */
-  rules(vhost: string): StreamRules;
-  /** The window of `mwLatency: auto` now, in milliseconds. */
-  autoWindowMs(): number;
-  /** Milliseconds since 1970. */
-  now(): number;
-  /** The stream became idle, or is in use again: see Stream.isIdle. */
-  onIdle(stream: Stream): void;
-  onUsed(stream: Stream): void;
-  onWanted(stream: Stream): void;
-  onUnwanted(stream: Stream): void;
-  /** See SourceListener. */
-  onSource(stream: Stream): void;
-  onSourceGone(stream: Stream): void;
-}
 
 /**
  * The hub of one stream: at most one publisher, its players, and what a player that joins needs. Frames go through
