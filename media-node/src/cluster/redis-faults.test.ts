@@ -7,6 +7,8 @@ import { pino } from 'pino';
 import { directoryKeys, encodeStreamField } from '#contract/directory-keys.ts';
 import type { LeasedDirectory } from './leased-directory.ts';
 import { createRedisDirectory } from './redis-directory.ts';
+import { RedisStore } from './redis-store.ts';
+import { parseRedisUrl } from './redis-url.ts';
 import { nodeInfo, QUICK } from './testing/directory.conformance.ts';
 import { TestRedis } from './testing/redis-server.ts';
 import { until } from './testing/until.ts';
@@ -127,6 +129,30 @@ describe('directory on a Redis with faults', () => {
     const directory = await up();
     await redis.command('SCRIPT', 'FLUSH');
     assert.equal((await directory.claim(key, { askedOrigins: true })).kind, 'ok');
+  });
+
+  test('calls take effect in the order they were made, whichever scripts Redis has forgotten', async () => {
+    const { nodeId, host, rtmpPort, adminPort } = nodeInfo();
+    const entry = { field, record: { version: 1 as const, nodeId, host, rtmpPort, adminPort, epoch: Date.now() } };
+    const store = new RedisStore({ address: parseRedisUrl(redis.url), namespace: 'media', cluster: 'demo' });
+    try {
+      await new Promise<void>((resolve) => {
+        const ignore = () => {};
+        store.start({
+          onConnected: resolve,
+          onDisconnected: ignore,
+          onChange: ignore,
+          onGap: ignore,
+          onMalformed: ignore,
+        });
+      });
+      await redis.command('SCRIPT', 'FLUSH');
+      await store.release(nodeId, [{ field, epoch: 1 }]);
+      await Promise.all([store.assertRecords([entry]), store.release(nodeId, [{ field, epoch: entry.record.epoch }])]);
+      assert.equal(await store.lookup(field), undefined);
+    } finally {
+      store.close();
+    }
   });
 
   test('a Redis that hangs: calls are given up, a late claim is void, and all is well afterwards', async () => {

@@ -1,7 +1,6 @@
 import { Cluster, Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import { DirectoryError } from './directory.ts';
-import type { Script } from './redis-scripts.ts';
 import type { RedisAddress } from './redis-url.ts';
 
 export interface RedisLinkOptions {
@@ -140,16 +139,12 @@ export class RedisLink {
     this.#redis.disconnect();
   }
 
-  /** Runs a script by its hash, with its source when Redis lacks it. */
-  run(script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    return this.call(async () => {
-      try {
-        return await this.#redis.evalsha(script.sha1, keys.length, ...keys, ...args);
-      } catch (error) {
-        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-        return this.#redis.eval(script.source, keys.length, ...keys, ...args);
-      }
-    });
+  /**
+   * Runs a script. It goes with its source each time: sent by its hash and once more where Redis has forgotten it, it
+   * would run after calls that were made after it, and a check of records bring back one that was released.
+   */
+  run(script: string, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    return this.call((redis) => redis.eval(script, keys.length, ...keys, ...args));
   }
 
   /** Rejects with DirectoryError `away` or `closed`. */

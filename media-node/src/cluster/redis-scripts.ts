@@ -1,15 +1,9 @@
-import { createHash } from 'node:crypto';
 import { MAX_EPOCH } from '#contract/directory-keys.ts';
 
 /*
  * The directory's atomic steps in Redis. Each key a script touches is in KEYS, all with one hash tag; the channel is no
  * key. A record that doesn't parse counts as absent. Numbers go out as strings: Lua would print large ones as 1.7e+12.
  */
-
-export interface Script {
-  readonly source: string;
-  readonly sha1: string;
-}
 
 const PRELUDE = `
 local function text(number) return string.format('%.0f', number) end
@@ -39,9 +33,8 @@ local function announce(channel, kind, field, nodeId, epoch)
 end
 `;
 
-function script(body: string): Script {
-  const source = `${PRELUDE}${body}`;
-  return { source, sha1: createHash('sha1').update(source).digest('hex') };
+function script(body: string): string {
+  return `${PRELUDE}${body}`;
 }
 
 /** KEYS: lease, nodes, born. ARGV: lease JSON, lease ms, node id. → [former lease or '', time]. */

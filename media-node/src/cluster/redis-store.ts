@@ -13,7 +13,6 @@ import type {
 import { ASSERT, BEAT, CLAIM, DROP, LIVE_NODES, RELEASE } from './redis-scripts.ts';
 import { RedisLink, strings } from './redis-link.ts';
 import type { RedisLinkOptions } from './redis-link.ts';
-import type { Script } from './redis-scripts.ts';
 
 export interface RedisStoreOptions extends Pick<
   RedisLinkOptions,
@@ -179,7 +178,7 @@ export class RedisStore implements DirectoryStore {
     return new DirectoryError('away', `${what} makes no sense; is the address that of a Redis server?`);
   }
 
-  #run(script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+  #run(script: string, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     return this.#link.run(script, keys, args);
   }
 }
