@@ -344,6 +344,11 @@ test('a codec that no segment carries is left out, and a stream of nothing else 
   await alone.publish();
   alone.feed(streamOf({ seconds: 5, gop: 0, audio: speex }));
   assert.equal(alone.packaged.snapshot, undefined);
+  for (const each of [node, alone]) {
+    const [notice, ...more] = each.packagings.notices();
+    assert.deepEqual([notice?.code, notice?.codec, notice?.detail, more], ['CodecLeftOut', 'speex', { inMp4: 0 }, []]);
+    assert.equal(each.logs.filter(({ codec }) => codec === 'speex').length, 1, 'logged once, not with each segment');
+  }
 });
 
 test('a codec that MPEG-TS alone leaves out is told with the mend, and is no track of MPEG-TS', async (t) => {
@@ -362,6 +367,8 @@ test('a codec that MPEG-TS alone leaves out is told with the mend, and is no tra
   const told = node.logs.filter(({ codec }) => codec === 'av1');
   assert.equal(told.length, 1);
   assert.match(String(told[0]?.['msg']), /left out of segments of MPEG-TS, .* set hls\.container of the Vhost to fmp4/);
+  const [notice, ...more] = node.packagings.notices();
+  assert.deepEqual([notice?.code, notice?.codec, notice?.detail, more], ['CodecLeftOut', 'av1', { inMp4: 1 }, []]);
 });
 
 test('a frame whose NAL units are broken is left out, and the rest goes on', async (t) => {

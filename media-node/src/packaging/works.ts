@@ -20,7 +20,7 @@ export interface Works {
 
 export interface WorksOptions extends Pick<
   SegmentWriterOptions,
-  'stream' | 'settings' | 'files' | 'now' | 'log' | 'onPart' | 'onSegment' | 'onLongGop'
+  'stream' | 'settings' | 'files' | 'now' | 'log' | 'onPart' | 'onSegment' | 'onLongGop' | 'onLeftOut'
 > {
   readonly fragmentMs: number;
   readonly windowMs: number;
