@@ -7,11 +7,11 @@ import { pino } from 'pino';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { createNode } from './node.ts';
 import type { ListenerPorts } from './node-options.ts';
 import { RtmpPeer } from './protocols/testing/rtmp-peer.ts';
-import { until } from './protocols/testing/until.ts';
 
 /* SRS's HTTP API of an origin and an edge that carry a stream. */
 

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { createRedisDirectory } from './cluster/redis-directory.ts';
 import { CutProxy } from './cluster/testing/cut-proxy.ts';
@@ -15,7 +16,6 @@ import { createNode } from './node.ts';
 import type { MediaNode } from './node.ts';
 import type { DirectoryRequest, ListenerPorts } from './node-options.ts';
 import { AVC_FRAME, RtmpPeer } from './protocols/testing/rtmp-peer.ts';
-import { until } from './protocols/testing/until.ts';
 
 /*
  * What viewers see of publishers that are lost, come back, move and are replaced: nothing but the same connection and

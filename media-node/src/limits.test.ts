@@ -6,13 +6,13 @@ import { pino } from 'pino';
 import type { Role } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { RTMP_VIDEO } from './formats/rtmp-message.ts';
 import { createNode } from './node.ts';
 import type { MediaNode } from './node.ts';
 import type { ListenerPorts } from './node-options.ts';
 import { AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from './protocols/testing/rtmp-peer.ts';
-import { until } from './protocols/testing/until.ts';
 
 /* Limits as a client meets them on whole nodes, and how they change while those run. */
 

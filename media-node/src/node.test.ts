@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
@@ -8,6 +7,7 @@ import type { NodeStatus } from '#contract/admin-api.ts';
 import type { Role } from '#contract/names.ts';
 import { nodeConfigHash, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { createNode } from './node.ts';
 import type { MediaNode } from './node.ts';
@@ -63,14 +63,6 @@ function make(
   });
   t.after(() => node.close('the test is over'));
   return { node, levels };
-}
-
-async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = Date.now() + 30_000;
-  while (!(await check())) {
-    if (Date.now() > endMs) throw new Error(`waited 30 s in vain until ${what}`);
-    await delay(10);
-  }
 }
 
 interface Session {

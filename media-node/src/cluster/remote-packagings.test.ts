@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
+import { until } from '#contract/testing/until.ts';
 import { MemoryLedger } from '../packaging/memory-ledger.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
 import type { PackagedStream } from '../packaging/packaged-stream.ts';
@@ -10,7 +11,6 @@ import { contentOf } from './testing/fake-packager.ts';
 import { testConfig } from './testing/fakes.ts';
 import { PackagingRig } from './testing/packaging-rig.ts';
 import type { RigNode } from './testing/packaging-rig.ts';
-import { until } from './testing/until.ts';
 
 const key = { vhost: 'v', app: 'live/eu', stream: 'demo' };
 

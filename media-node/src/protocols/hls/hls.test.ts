@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { Agent } from 'node:http';
 import { after, before, test } from 'node:test';
 import { snapshotOf } from '#contract/testing/packaging.ts';
+import { until } from '#contract/testing/until.ts';
 import { CONTEXT_LIFE_MS } from '../packaged/viewer-context.ts';
 import { FMP4, LOW, PackagedNode, playlistsOf, TS } from '../testing/packaged-node.ts';
-import { until } from '../testing/until.ts';
 
 const node = new PackagedNode();
 before(() => node.start());

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
 import { encodeCommand } from '../../formats/rtmp-command.ts';
 import { encodeU32Payload, encodeUserControl, USER_PING_REQUEST } from '../../formats/rtmp-control.ts';
@@ -22,7 +23,6 @@ import { MemoryGate, vhostOf } from '../testing/memory-gate.ts';
 import { AAC_FRAME, AAC_HEADER, AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 let node: TestNode;
 const peers: RtmpPeer[] = [];

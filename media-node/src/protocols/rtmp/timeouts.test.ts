@@ -4,11 +4,11 @@ import type { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { pino } from 'pino';
 import { makeCertificate } from '#contract/testing/certificate.ts';
+import { until } from '#contract/testing/until.ts';
 import { ConnectionLimit } from '../../lib/connection-limit.ts';
 import { TlsIdentity } from '../../lib/tls-identity.ts';
 import { MemoryGate } from '../testing/memory-gate.ts';
 import { RtmpPeer } from '../testing/rtmp-peer.ts';
-import { until } from '../testing/until.ts';
 import { RtmpServer } from './server.ts';
 
 const HOST = '127.0.0.1';
