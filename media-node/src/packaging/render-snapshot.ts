@@ -28,6 +28,7 @@ export function renderSnapshot(
   }
   const { partTargetMs } = writer;
   const isOpenIndependent = [open?.media.video, open?.media.audio].every((media) => media?.isIndependent ?? true);
+  const formerTracks = figures.former(list.first?.seq ?? open?.seq ?? 0);
   const nextPart = present.isEnded ? undefined : writer.nextParts();
   return {
     version: 1,
@@ -37,6 +38,7 @@ export function renderSnapshot(
     isIndependent: list.isIndependent && isOpenIndependent,
     discontinuitySequence: list.discontinuitySequence,
     tracks: figures.tracks(),
+    ...(formerTracks.length > 0 && { formerTracks: [...formerTracks] }),
     segments: list.segments(),
     ...(open !== undefined && { open }),
     ...(nextPart !== undefined && { nextPart }),

@@ -188,7 +188,10 @@ export class SegmentWriter implements SegmentSink {
       !this.#hasAny
     ) {
       this.#setTracks(tracks);
-      figures.setTracks(tracks.filter((track) => this.#carries(track)));
+      figures.setTracks(
+        tracks.filter((track) => this.#carries(track)),
+        seq,
+      );
     }
     this.#ts?.begin();
     for (const kind of KINDS) {

@@ -48,7 +48,7 @@ export function buildWorks(beginning: Beginning, options: WorksOptions): Works {
     list.push(segment, group);
   }
   const figures = new TrackFigures();
-  figures.restore(beginning.tracks);
+  figures.restore(beginning.tracks, beginning.formerTracks);
   const { seq, isContinued, partTargetMs, endMs, targetDurationS } = beginning;
   const writer = new SegmentWriter({ ...rest, list, figures, keys, seq, isContinued, partTargetMs, endMs });
   const segmenter = new Segmenter(writer, { fragmentMs, targetDurationS });
@@ -81,6 +81,7 @@ export function numbersTextOf({ list, writer, keys, lastSeq }: Works, nodeId: st
 export function stateTextOf({ list, writer, figures, keys, lastSeq }: Works, nodeId: string, atMs: number): string {
   const { texts, discontinuitySequence } = list.texts(MAX_SEGMENTS_BYTES);
   const { format } = writer.settings;
+  const formerTracks = figures.former(list.first?.seq ?? lastSeq);
   return ledgerText(
     {
       nodeId,
@@ -94,6 +95,7 @@ export function stateTextOf({ list, writer, figures, keys, lastSeq }: Works, nod
       salt: keys.salt,
       endMs: writer.endMs,
       tracks: figures.tracks(),
+      ...(formerTracks.length > 0 && { formerTracks: [...formerTracks] }),
     },
     texts,
   );
