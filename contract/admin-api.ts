@@ -44,7 +44,7 @@ export const ConfigPushed = z.object({ hash, changed: z.boolean() });
 export type ConfigPushed = z.infer<typeof ConfigPushed>;
 
 /** `starting`: not listening yet. `draining`: no new sessions. `closed`: about to exit. */
-export const NODE_STATES = ['starting', 'ready', 'draining', 'closed'] as const;
+const NODE_STATES = ['starting', 'ready', 'draining', 'closed'] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
 /** A node lists so many notices at most, the newest. */

@@ -59,10 +59,6 @@ export async function kubectl(
   return result.stdout;
 }
 
-/** kubectl whose failure is the point of the test. */
-export const tryKubectl = (args: readonly string[], options: { input?: string } = {}) =>
-  command(tools.kubectl, args, options);
-
 export async function helm(args: readonly string[], options: { timeoutMs?: number } = {}): Promise<string> {
   const result = await command(tools.helm, args, options);
   if (result.code !== 0) throw new Error(`helm ${args.join(' ')}: ${result.stderr.trim() || `exit ${result.code}`}`);
