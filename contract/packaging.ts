@@ -147,6 +147,8 @@ export const PackagingSnapshot = z.object({
   formerTracks: z.array(FormerTracks).max(MOST_FORMER_TRACKS).optional(),
   /** Complete segments in order, their numbers rising by one. May be empty with low latency, when `open` has parts. */
   segments: z.array(PackagedSegment).max(4_000),
+  /** Those before this number are of another node, which may have died with them; left out where none are listed. */
+  ownFrom: z.int().min(0).optional(),
   /** The segment being written, with the parts that are complete; low latency alone. */
   open: PackagedSegment.optional(),
   /**

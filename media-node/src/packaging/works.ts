@@ -14,6 +14,8 @@ export interface Works {
   readonly writer: SegmentWriter;
   readonly segmenter: Segmenter;
   readonly keys: SegmentKeys;
+  /** Number of the first segment that this node made, in a playlist that it went on with. */
+  readonly ownFrom: number | undefined;
   /** Number of the last segment listed; -1 before there is one. */
   lastSeq: number;
 }
@@ -52,7 +54,8 @@ export function buildWorks(beginning: Beginning, options: WorksOptions): Works {
   const { seq, isContinued, partTargetMs, endMs, targetDurationS } = beginning;
   const writer = new SegmentWriter({ ...rest, list, figures, keys, seq, isContinued, partTargetMs, endMs });
   const segmenter = new Segmenter(writer, { fragmentMs, targetDurationS });
-  return { list, figures, writer, segmenter, keys, lastSeq: seq - 1 };
+  const ownFrom = isContinued ? seq : undefined;
+  return { list, figures, writer, segmenter, keys, ownFrom, lastSeq: seq - 1 };
 }
 
 /**
