@@ -64,7 +64,7 @@ class InheritedStream implements PackagedStream {
   #shown: { readonly of: PackagingSnapshot; readonly gaps: number; readonly snapshot: PackagingSnapshot } | undefined;
   #elsewhere: PackagedStream | undefined;
   /** The playlist that was gone on with, by PackagingSnapshot.ownFrom, whose old segments are being looked for or were. */
-  #looked: { readonly ownFrom: number; isDone: boolean; readonly done: Promise<void> } | undefined;
+  #looked: { readonly ownFrom: number; looking: Promise<this> | undefined } | undefined;
 
   constructor(local: PackagedStream, remote: RemotePackagings) {
     this.#local = local;
@@ -98,22 +98,24 @@ class InheritedStream implements PackagedStream {
   whole(): this | Promise<this> {
     const { snapshot } = this.#local;
     if (snapshot?.ownFrom === undefined) return this;
-    if (this.#looked?.ownFrom !== snapshot.ownFrom) this.#look(snapshot, snapshot.ownFrom);
-    return this.#looked?.isDone === true ? this : (this.#looked?.done.then(() => this) ?? this);
+    if (this.#looked?.ownFrom !== snapshot.ownFrom) {
+      this.#looked = { ownFrom: snapshot.ownFrom, looking: this.#look(snapshot) };
+    }
+    return this.#looked.looking ?? this;
   }
 
-  #look(snapshot: PackagingSnapshot, ownFrom: number): void {
-    const files = inheritedFiles(snapshot);
+  async #look(snapshot: PackagingSnapshot): Promise<this> {
     this.#listed = snapshot;
     this.#files.list(listedFiles(snapshot));
-    const looking = this.#files.fetchAhead(files, new Set(RENDITIONS), MAX_INHERITED_BYTES).then(({ missing }) => {
-      for (const seq of missing) this.#gaps.add(seq);
-    });
-    const done = Promise.race([looking, delay(WHOLE_MS, undefined, { ref: false })]).then(() => {
-      looked.isDone = true;
-    });
-    const looked = { ownFrom, isDone: false, done };
-    this.#looked = looked;
+    await Promise.race([this.#findGaps(snapshot), delay(WHOLE_MS, undefined, { ref: false })]);
+    if (this.#looked !== undefined) this.#looked.looking = undefined;
+    return this;
+  }
+
+  async #findGaps(snapshot: PackagingSnapshot): Promise<void> {
+    const files = inheritedFiles(snapshot);
+    const { missing } = await this.#files.fetchAhead(files, new Set(RENDITIONS), MAX_INHERITED_BYTES);
+    for (const seq of missing) this.#gaps.add(seq);
   }
 
   /** Itself, once it is known whether the stream goes on elsewhere. Never rejects. */
