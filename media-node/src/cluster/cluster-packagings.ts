@@ -64,7 +64,7 @@ class InheritedStream implements PackagedStream {
   #shown: { readonly of: PackagingSnapshot; readonly gaps: number; readonly snapshot: PackagingSnapshot } | undefined;
   #elsewhere: PackagedStream | undefined;
   /** The playlist that was gone on with, by PackagingSnapshot.ownFrom, whose old segments are being looked for or were. */
-  #looked: { readonly ownFrom: number; looking: Promise<this> | undefined } | undefined;
+  #looked: { readonly ownFrom: number; looking: Promise<InheritedStream> | undefined } | undefined;
 
   constructor(local: PackagedStream, remote: RemotePackagings) {
     this.#local = local;
@@ -95,7 +95,7 @@ class InheritedStream implements PackagedStream {
   }
 
   /** Itself, once it is known which of the segments of the node before are nowhere: they are gaps. Never rejects. */
-  whole(): this | Promise<this> {
+  whole(): this | Promise<InheritedStream> {
     const { snapshot } = this.#local;
     if (snapshot?.ownFrom === undefined) return this;
     if (this.#looked?.ownFrom !== snapshot.ownFrom) {
@@ -104,7 +104,7 @@ class InheritedStream implements PackagedStream {
     return this.#looked.looking ?? this;
   }
 
-  async #look(snapshot: PackagingSnapshot): Promise<this> {
+  async #look(snapshot: PackagingSnapshot): Promise<InheritedStream> {
     this.#listed = snapshot;
     this.#files.list(listedFiles(snapshot));
     await Promise.race([this.#findGaps(snapshot), delay(WHOLE_MS, undefined, { ref: false })]);
