@@ -32,7 +32,7 @@ export interface CommandResult {
 export function command(
   file: string,
   args: readonly string[],
-  { input = '', timeoutMs = 120_000 }: { input?: string; timeoutMs?: number } = {},
+  { input = '', timeoutMs = 300_000 }: { input?: string; timeoutMs?: number } = {},
 ): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], timeout: timeoutMs });
