@@ -72,6 +72,20 @@ test('without contexts all viewers share addresses, which may be cached, and nob
   assert.equal(node.viewersOf(name, 'plain'), undefined);
 });
 
+test('a viewer of before contexts were turned on goes on in its media playlist, and is not counted', async () => {
+  for (const [shape, track, file] of [
+    [TS, 'ts', '6.ts'],
+    [LOW, 'audio', 'audio-6.m4s'],
+  ] as const) {
+    const { name } = node.publish(shape, 'fmp4');
+    const { status, body, headers } = await node.get(`/live/${name}.m3u8?hls_track=${track}`, { headers: FMP4 });
+    assert.deepEqual([status, headers['cache-control']], [200, 'no-store']);
+    assert.ok(body.includes(`\n${name}-${file}\n`), body);
+    assert.ok(!body.includes('hls_ctx'));
+    assert.equal(node.viewersOf(name, 'fmp4'), undefined);
+  }
+});
+
 test('a viewer of MPEG-TS is told when its stream has become fragmented MP4, and the other way round', async () => {
   for (const [before, after] of [
     [TS, LOW],
