@@ -97,8 +97,10 @@ test('a folder swapped by a symbolic link, as the kubelet does it, is noticed', 
       },
       onError: (error) => {
         errors.push(error.message);
-        // Gone, then back with another text.
-        void writeFile(join(root, 'v2', 'config.json'), 'three');
+        // Gone, then back with another text, whole at once.
+        void writeFile(join(root, 'next'), 'three').then(() =>
+          rename(join(root, 'next'), join(root, 'v2', 'config.json')),
+        );
       },
     },
     { everyMs: 10 },
@@ -109,6 +111,8 @@ test('a folder swapped by a symbolic link, as the kubelet does it, is noticed', 
   while (texts.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   await rm(join(root, 'v2', 'config.json'));
   await seen.promise;
+  // Before the folder is removed.
+  stop();
   assert.deepEqual(texts, ['two', 'three']);
   assert.equal(errors.length, 1, 'one line for one fault, however often it was looked at');
 });
