@@ -31,6 +31,7 @@ export function directoryKeys(namespace: string, cluster: string): DirectoryKeys
   };
 }
 
+/** Names of a cluster's keys and channels in Redis. */
 export interface DirectoryKeys {
   /** Hash: stream field ({@link encodeStreamField}) → {@link StreamRecord}. */
   readonly streams: string;

@@ -67,6 +67,7 @@ const VhostManifest = z.strictObject({
 });
 export type VhostManifest = z.infer<typeof VhostManifest>;
 
+/** What readManifests found in a text. */
 export interface Manifests {
   readonly liveClusters: LiveClusterManifest[];
   readonly vhosts: VhostManifest[];

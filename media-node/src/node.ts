@@ -65,6 +65,7 @@ export interface MediaNode {
   close(reason: string): Promise<void>;
 }
 
+/** Wires a node; nothing listens before `start`. */
 export function createNode(options: MediaNodeOptions): MediaNode {
   return new WiredNode(options);
 }

@@ -10,6 +10,7 @@ const ADMIN_ERROR_STATUS = {
 } as const;
 export type AdminErrorCode = keyof typeof ADMIN_ERROR_STATUS;
 
+/** A refused request of the admin port; its message is the answer's, `status` its status. */
 export class AdminRequestError extends Error {
   override readonly name = 'AdminRequestError';
   readonly code: AdminErrorCode;

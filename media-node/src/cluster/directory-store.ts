@@ -9,6 +9,7 @@ import type { DirectoryChange, NodeLease, StreamRecord } from '#contract/directo
 /** A record without the epoch, which the store gives. */
 export type Claimant = Omit<StreamRecord, 'epoch'>;
 
+/** A claim as the store decides it, in one step. */
 export interface StoreClaim {
   /** Of encodeStreamField. */
   readonly field: string;
@@ -23,12 +24,16 @@ export interface StoreClaim {
   readonly notAfterMs: number;
 }
 
+/**
+ * `busy`: the record of another node stands, whose lease lives or not; `unsettled`: see ClaimResult; `late`: it came past `notAfterMs`.
+ */
 export type StoreClaimResult =
   | { readonly kind: 'ok'; readonly epoch: number }
   | { readonly kind: 'busy'; readonly record: StreamRecord; readonly alive: boolean }
   | { readonly kind: 'unsettled' }
   | { readonly kind: 'late' };
 
+/** What a heartbeat tells. */
 export interface BeatReply {
   /** The beat number the store had of this node; undefined: no lease, it expired or the data is gone. */
   readonly previousBeat: number | undefined;
@@ -36,17 +41,20 @@ export interface BeatReply {
   readonly timeMs: number;
 }
 
+/** A stream's record by its field, of encodeStreamField. */
 export interface StoreEntry {
   readonly field: string;
   readonly record: StreamRecord;
 }
 
+/** One page of a round through all records. */
 export interface ScanPage {
   /** Where to go on; '0': the round is complete. */
   readonly cursor: string;
   readonly entries: readonly StoreEntry[];
 }
 
+/** What a store tells its directory; must not throw. */
 export interface StoreListener {
   /** A connection is there: time for a heartbeat. May come repeatedly. */
   onConnected(): void;
@@ -59,6 +67,7 @@ export interface StoreListener {
   onMalformed(where: string): void;
 }
 
+/** The place itself: memory (memory-directory.ts) or Redis (redis-store.ts). */
 export interface DirectoryStore {
   /** Begins to connect; goes on trying until close. Called once. */
   start(listener: StoreListener): void;

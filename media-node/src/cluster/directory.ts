@@ -12,6 +12,7 @@ import type { Role } from '#contract/names.ts';
  */
 export type DirectoryErrorCode = 'away' | 'bad-name' | 'bad-url' | 'closed';
 
+/** What keeps the directory from answering; its message says how to mend it. */
 export class DirectoryError extends Error {
   override readonly name = 'DirectoryError';
   readonly code: DirectoryErrorCode;
@@ -50,12 +51,14 @@ export interface OwnerRecord {
   readonly epoch: number;
 }
 
+/** Who has a stream, and whether that node lives. */
 export interface Lookup {
   readonly owner: OwnerRecord;
   /** Whether the owner's lease lives; without one it crashed, hangs, or can't reach the store. */
   readonly alive: boolean;
 }
 
+/** On what a claim may rest. */
 export interface ClaimOptions {
   /** Take the stream over from exactly this record (compare and set). */
   readonly expected?: { readonly nodeId: string; readonly epoch: number };
@@ -63,6 +66,7 @@ export interface ClaimOptions {
   readonly askedOrigins?: boolean;
 }
 
+/** What came of a claim; an epoch is above all that were given before. */
 export type ClaimResult =
   | { readonly kind: 'ok'; readonly epoch: number }
   /** Another node has it; see Lookup.alive. */
@@ -70,6 +74,7 @@ export type ClaimResult =
   /** The store came back or began a moment ago and may lack records of live streams: ask the origins first. */
   | { readonly kind: 'unsettled' };
 
+/** What happened to streams of the cluster, as its channel tells. */
 export type Change =
   | {
       readonly kind: 'claimed' | 'released';
@@ -88,6 +93,7 @@ export interface Fenced {
   readonly by: OwnerRecord | { readonly nodeId: string; readonly epoch: number };
 }
 
+/** Whether the store answers. */
 export type DirectoryState = 'up' | 'down';
 
 /** Counts since the start, for metrics; they grow only. */
@@ -100,6 +106,7 @@ export interface DirectoryCounts {
   malformed: number;
 }
 
+/** Which node has which stream: one publisher a stream in the whole cluster. docs/adr/0006-directory.md says by what. */
 export interface Directory {
   readonly nodeId: string;
   /** `up` from the first heartbeat that was answered until one was not, or the connection broke. */

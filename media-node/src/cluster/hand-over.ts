@@ -6,6 +6,7 @@ import type { Directory } from './directory.ts';
 import type { OriginFinder, PublisherProbe } from './ports.ts';
 import type { PushClient, RelayEnd, RelaySession, RelayTarget } from '../stream/relay.ts';
 
+/** What the hand-overs of an edge share. */
 export interface HandOverContext {
   readonly nodeId: string;
   readonly directory: Directory;

@@ -17,6 +17,7 @@ export interface RedisLinkOptions {
   readonly pingMs?: number | undefined;
 }
 
+/** What a link tells of its connections; must not throw. */
 export interface RedisLinkListener {
   /** A connection is there. May come repeatedly. */
   onConnected(): void;

@@ -4,6 +4,7 @@
  * DirectoryError `away` when the store is out of reach or doesn't answer in time.
  */
 
+/** How to go on with a stream's playlist, kept for a while. */
 export interface SavedState {
   /** Of encodeStreamField. */
   readonly field: string;
@@ -11,12 +12,14 @@ export interface SavedState {
   readonly keepMs: number;
 }
 
+/** A viewer without a connection, and how long what is said of it holds. */
 export interface SessionTime {
   readonly id: string;
   /** From now on. */
   readonly keepMs: number;
 }
 
+/** What a store tells its SharedState; must not throw. */
 export interface SharedStoreListener {
   /** A connection is there, or messages are heard from now on. May come repeatedly. */
   onConnected(): void;
@@ -31,6 +34,7 @@ export const MAX_BATCH = 500;
 /** Ended sessions that a store keeps at most; past it those go that would be forgotten first. */
 export const MAX_ENDED = 100_000;
 
+/** The place itself: memory (memory-shared-store.ts) or Redis (redis-shared-store.ts). */
 export interface SharedStore {
   /** Begins to connect; goes on trying until close. Called once. */
   start(listener: SharedStoreListener): void;

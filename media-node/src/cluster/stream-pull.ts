@@ -4,6 +4,7 @@ import { outranks } from './directory.ts';
 import type { OwnerRecord } from './directory.ts';
 import type { PullClient, RelayEnd, RelaySession } from '../stream/relay.ts';
 
+/** What the pulls of a node share. */
 export interface StreamPullContext {
   readonly nodeId: string;
   readonly pullClient: PullClient;

@@ -6,6 +6,7 @@
 export type AmfValue =
   undefined | null | boolean | number | string | symbol | Date | Buffer | AmfXml | AmfValue[] | AmfObject;
 
+/** An object or an ECMA array; `__proto__` is a key as any other. */
 export interface AmfObject {
   [key: string]: AmfValue;
 }

@@ -24,6 +24,7 @@ const MP3_IN_HLS = 'mp4a.40.34';
 const MP3_IN_DASH = 'mp4a.6B';
 const MP3_OF_LOW_RATES_IN_DASH = 'mp4a.69';
 
+/** What of a manifest is the asking viewer's. */
 export interface ManifestRequest {
   /** Path of the manifest below the root, as PackagedFile's: addresses are relative to it. */
   readonly path: string;

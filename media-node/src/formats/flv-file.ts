@@ -14,6 +14,7 @@ const HAS_VIDEO = 1;
 /** A DataOffset beyond this is no FLV file: version 1 has 9. */
 const MAX_FILE_HEADER_BYTES = 1024;
 
+/** Gets what a file holds, in its order. */
 export interface FlvSink {
   onHeader(hasAudio: boolean, hasVideo: boolean): void;
   /** `timestampMs` is unsigned 32-bit; `payload` is the tag's own memory. */

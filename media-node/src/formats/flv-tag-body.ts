@@ -44,6 +44,7 @@ export type IgnoredKind =
 /** Counts of what was not carried on; grow only. */
 export type IgnoredCounts = Record<IgnoredKind, number>;
 
+/** Counts of which none has begun. */
 export function noIgnored(): IgnoredCounts {
   return { codec: 0, track: 0, 'empty-config': 0, 'no-config': 0, data: 0 };
 }

@@ -27,6 +27,7 @@ const LOST_MS = 50;
 const HOLD_BACK_TARGETS = 3;
 const HOLD_BACK_PARTS = 3;
 
+/** What of a media playlist is the asking viewer's. */
 export interface MediaPlaylistRequest {
   readonly rendition: RenditionName;
   /** Path of the playlist below the root, as PackagedFile's: addresses are relative to it. */

@@ -50,6 +50,7 @@ export function decodeSetChunkSize(payload: Buffer): number {
   return size;
 }
 
+/** `limitType` is one of PEER_BANDWIDTH_*. */
 export function encodeSetPeerBandwidth(windowBytes: number, limitType: number): Buffer {
   const payload = Buffer.allocUnsafe(5);
   payload[writeU32(payload, windowBytes, 0)] = limitType;

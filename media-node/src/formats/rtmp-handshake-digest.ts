@@ -25,6 +25,7 @@ const BLOCK_START = [772, 8] as const;
 /** Bytes of a block in which the digest may begin, behind the four that say where. */
 const BLOCK_SPAN = 728;
 
+/** Where in C1 or S1 a digest stands, in bytes, and by which of the two schemes. */
 export interface DigestPlace {
   readonly scheme: 0 | 1;
   readonly offset: number;

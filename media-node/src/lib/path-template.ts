@@ -22,6 +22,7 @@ export interface PathValues {
 /** `ambiguous`: the path would be another stream's too. `too-long`: no playlist may say it. */
 export type PathErrorCode = 'ambiguous' | 'too-long';
 
+/** A template, or a path of one, that cannot be used. */
 export class PathError extends Error {
   override readonly name = 'PathError';
   readonly code: PathErrorCode;

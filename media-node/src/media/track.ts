@@ -26,6 +26,7 @@ export interface VideoTrack extends TrackBase {
   readonly level: string;
 }
 
+/** As VideoTrack, of sound. */
 export interface AudioTrack extends TrackBase {
   readonly kind: 'audio';
   readonly codec: AudioCodec;
@@ -35,4 +36,5 @@ export interface AudioTrack extends TrackBase {
   readonly profile: string;
 }
 
+/** What a frame is of. */
 export type Track = VideoTrack | AudioTrack;

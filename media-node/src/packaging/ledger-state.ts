@@ -105,6 +105,7 @@ export function segmentText(segment: PackagedSegment): string {
   return JSON.stringify({ ...segment, media: withoutParts(segment) });
 }
 
+/** A segment's files as they are listed when its parts are not any more. */
 export function withoutParts({ media }: PackagedSegment): PackagedSegment['media'] {
   const entries = Object.entries(media).map(([name, each]: [string, PackagedMedia]) => [name, { ...each, parts: [] }]);
   return Object.fromEntries(entries) as PackagedSegment['media'];

@@ -23,6 +23,7 @@ export interface PackagedStream {
   read(file: string): Buffer | undefined | Promise<Buffer | undefined>;
 }
 
+/** The port by which protocols find packaged streams, wherever they are packaged. */
 export interface PackagedStreams {
   /**
    * The packaging of a stream, here or elsewhere; undefined where nobody publishes it or its Vhost packages nothing.
@@ -34,6 +35,7 @@ export interface PackagedStreams {
 /** `unreachable`: the node that has it does not answer; `too-many`: this node follows as many streams as it may. */
 export type PackagingErrorCode = 'unreachable' | 'too-many';
 
+/** A packaged stream that is somewhere but cannot be shown now. */
 export class PackagingError extends Error {
   override readonly name = 'PackagingError';
   readonly code: PackagingErrorCode;

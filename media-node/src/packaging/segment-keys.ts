@@ -39,6 +39,7 @@ export function keySeqOf(seq: number, fragmentsPerKey: number): number {
   return seq - (seq % fragmentsPerKey);
 }
 
+/** A random initialization vector of AES-128, 16 bytes. */
 export function newIv(): Buffer {
   return randomBytes(BLOCK_BYTES);
 }

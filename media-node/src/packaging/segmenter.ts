@@ -22,6 +22,7 @@ const GOPS_REMEMBERED = 16;
 /** Media of one segment at most, whatever its length. */
 const MAX_SEGMENT_BYTES = 128 * 1024 * 1024;
 
+/** Picture or sound. */
 export type Kind = Track['kind'];
 
 /** One track's share of a segment. */
@@ -38,6 +39,7 @@ export interface Span {
   readonly isIndependent: boolean;
 }
 
+/** What is known of a segment at its first frame. */
 export interface SegmentBegin {
   /** Decoding time of its first frame. */
   readonly startMs: number;
@@ -46,6 +48,7 @@ export interface SegmentBegin {
   readonly isDiscontinuity: boolean;
 }
 
+/** What is known of a segment when it is cut. */
 export interface SegmentEnd {
   /** Of the picture, or of the sound where there is none; never rounds to more seconds than the target duration. */
   readonly startMs: number;

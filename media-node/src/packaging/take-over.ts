@@ -24,6 +24,7 @@ export interface Beginning {
   readonly formerTracks: readonly FormerTracks[];
 }
 
+/** Who begins a packaging, and how. */
 export interface BeginningContext {
   readonly nodeId: string;
   /** See PackagingFormat. */

@@ -6,6 +6,7 @@ import { MAX_PATH_LENGTH, PathError, PathTemplate } from '../lib/path-template.t
 /** What lies at a path: a playlist, a manifest, or a file that a snapshot names. */
 export type PathKind = 'm3u8' | 'mpd' | 'segment' | 'part' | 'init' | 'key';
 
+/** What a path names. */
 export interface PathMatch extends PathNames {
   readonly kind: PathKind;
 }

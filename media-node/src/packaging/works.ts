@@ -30,6 +30,7 @@ export interface WorksOptions extends Pick<
   readonly secret: Buffer;
 }
 
+/** Puts the parts of a packaging together, at the place where it begins. */
 export function buildWorks(beginning: Beginning, options: WorksOptions): Works {
   const { fragmentMs, windowMs, secret, ...rest } = options;
   const { files, stream } = options;

@@ -4,6 +4,7 @@
  */
 export type RecordingErrorCode = 'full' | 'unwritable' | 'no-track' | 'too-long';
 
+/** Why a recording ended; its message says what to do. */
 export class RecordingError extends Error {
   override readonly name = 'RecordingError';
   readonly code: RecordingErrorCode;

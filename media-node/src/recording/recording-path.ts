@@ -3,6 +3,7 @@ import { DEFAULT_VHOST } from '#contract/names.ts';
 import { PathTemplate } from '../lib/path-template.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 
+/** What a file is, by the end of its path; `mp4` is fragmented. */
 export type RecordingFormat = 'flv' | 'mp4';
 
 /** File systems take names of 255 bytes; a number and what hides an open file are added to these. */

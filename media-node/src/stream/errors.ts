@@ -4,6 +4,7 @@
  */
 export type StreamErrorCode = 'busy' | 'too-many' | 'closed';
 
+/** What a stream or its registry does not take. */
 export class StreamError extends Error {
   override readonly name = 'StreamError';
   readonly code: StreamErrorCode;

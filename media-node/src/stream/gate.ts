@@ -18,6 +18,7 @@ export type GateCode =
   | 'draining' // the node takes no new sessions
   | 'unavailable'; // the directory and every origin are out of reach: try again
 
+/** A session that may not publish or play. */
 export class GateError extends Error {
   override readonly name = 'GateError';
   readonly code: GateCode;
@@ -27,7 +28,7 @@ export class GateError extends Error {
   }
 }
 
-/** Proof that a connection comes from a node of the same cluster; see docs/ARCHITECTURE.md, Relay. */
+/** Proof that a connection comes from a node of the same cluster; see docs/ARCHITECTURE.md, How a stream finds its viewer. */
 export interface RelayPeer {
   /** Ids of the nodes the media has passed, the asking one last; a pull whose path holds the asked node is refused. */
   readonly path: readonly string[];
@@ -64,6 +65,9 @@ export interface Viewing {
   close?(): void;
 }
 
+/**
+ * The one door: a session asks it before it publishes or plays. Gates stand before each other (LimitGate, SessionLedger, DrainGate).
+ */
 export interface Gate {
   /**
    * Asks to publish. `onRevoked` is called at most once, when the right is lost later (fenced by another origin,

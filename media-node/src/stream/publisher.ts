@@ -4,6 +4,7 @@ import type { SourceTap } from './source-tap.ts';
 
 /** Wire protocols of sessions, as metrics label them and SRS's API names them; `ts`, `aac` and `mp3` over HTTP. */
 export const PROTOCOLS = ['rtmp', 'flv', 'ts', 'aac', 'mp3', 'hls', 'dash'] as const;
+/** By what a session came. */
 export type Protocol = (typeof PROTOCOLS)[number];
 
 /** A count for each protocol, from 0. */

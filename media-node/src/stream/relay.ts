@@ -21,12 +21,14 @@ export interface RelayTarget {
  */
 export type RelayEndCode = 'refused' | 'busy' | 'denied' | 'unreachable' | 'ended' | 'broken' | 'closed';
 
+/** How a relay ended. */
 export interface RelayEnd {
   readonly code: RelayEndCode;
   /** For the log: what happened, without secrets. */
   readonly message: string;
 }
 
+/** What a relay tells its owner; must not throw. */
 export interface RelayListener {
   /** The other side accepted (Play.Start, Publish.Start). At most once, never after onEnd. */
   onStart(): void;
@@ -46,6 +48,7 @@ export interface RelaySession {
   close(reason: string): void;
 }
 
+/** What to relay, and where to. */
 export interface RelayRequest {
   readonly key: StreamKey;
   readonly target: RelayTarget;

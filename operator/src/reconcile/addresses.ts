@@ -24,6 +24,7 @@ export interface Addresses {
 /** Stands for the address of any node of the Kubernetes cluster: which of them clients reach, they know. */
 const ANY_NODE = '<node>';
 
+/** Addresses for the status, and why one is not there; by the Services as they are in the world. */
 export function addressesOf(
   cluster: Cluster,
   ingest: ServiceObject | undefined,

@@ -16,10 +16,12 @@ export const LIVE_CLUSTER: ObjectType = { apiVersion: GROUP_VERSION, kind: 'Live
 export const VHOST: ObjectType = { apiVersion: GROUP_VERSION, kind: 'Vhost' };
 export const POD: ObjectType = { apiVersion: 'v1', kind: 'Pod' };
 
+/** As the API server has it; `spec` is parsed by contract/crd before use. */
 export interface LiveClusterObject extends KubeObject {
   readonly status?: LiveClusterStatus;
 }
 
+/** As the API server has it; `spec` is parsed by contract/crd before use. */
 export interface VhostObject extends KubeObject {
   readonly status?: VhostStatus;
 }

@@ -13,6 +13,7 @@ import { isOlder } from './freshness.ts';
  */
 export type ApplyOutcome = 'current' | 'created' | 'applied' | 'repaired' | 'remade' | 'leaving';
 
+/** What came of one apply. */
 export interface Applied {
   readonly outcome: ApplyOutcome;
   /** The newest state known; undefined when `leaving`. */

@@ -38,6 +38,7 @@ export function conditionsOf(
   });
 }
 
+/** The condition of that type, if there is one. */
 export function findCondition<C extends { readonly type: string }>(
   conditions: readonly C[] | undefined,
   type: string,

@@ -11,6 +11,7 @@ export type NodeAdminErrorCode =
   | 'refused' // 4xx: the node says why, see `reason`
   | 'bad-answer'; // not what contract/admin-api.ts promises
 
+/** A call that a node did not answer, or refused. */
 export class NodeAdminError extends Error {
   override readonly name = 'NodeAdminError';
   readonly code: NodeAdminErrorCode;

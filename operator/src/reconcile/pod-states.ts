@@ -6,6 +6,7 @@ import type { PodObject } from './api-objects.ts';
 import { UNREACHABLE_FAILURES } from './fleet.ts';
 import type { FleetNode, NodeReport } from './fleet.ts';
 
+/** A pod in the status of a LiveCluster. */
 export type PodStatus = NonNullable<LiveClusterStatus['pods']>[number];
 
 /** Role of a media pod by its label; undefined for Redis. */

@@ -10,6 +10,7 @@ export interface Av1Config {
   readonly obus: Buffer;
 }
 
+/** Reads an AV1CodecConfigurationRecord. `obus` is a view of `bytes`. Throws FormatError 'codec-config'. */
 export function parseAv1Config(bytes: Buffer): Av1Config {
   if (bytes.length < 4 || bytes[0] !== 0x81) {
     throw new FormatError(

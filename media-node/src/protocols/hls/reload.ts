@@ -6,6 +6,7 @@ import { HttpError } from '../../http/http-error.ts';
  * Delivery directives of a request for a media playlist (draft-pantos-hls-rfc8216bis-16 §6.2.5).
  */
 
+/** What a player asks of a playlist's reload (RFC 8216bis §6.2.5). */
 export interface Directives {
   /** `_HLS_msn`: answer when the playlist has this segment, or its part `part`. */
   readonly msn: number | undefined;

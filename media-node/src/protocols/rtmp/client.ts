@@ -49,6 +49,7 @@ export interface ClientRefusal {
   readonly description: string;
 }
 
+/** What a client tells of its one stream. */
 export interface ClientListener {
   /**
    * The server has accepted; media follows, or may be sent, on this message stream. `info` is what it said with that:

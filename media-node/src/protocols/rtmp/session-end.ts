@@ -21,6 +21,7 @@ export type SessionEndCode =
   | 'internal'
   | FormatErrorCode;
 
+/** How a connection ended. */
 export interface SessionEnd {
   readonly code: SessionEndCode;
   /** What happened, for the log; never holds payload or secrets. */

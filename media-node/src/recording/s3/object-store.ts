@@ -43,6 +43,7 @@ export interface ObjectStore {
  */
 export type ObjectStoreErrorCode = 'gone' | 'refused' | 'no-credentials' | 'unreachable';
 
+/** What a bucket did not do. */
 export class ObjectStoreError extends Error {
   override readonly name = 'ObjectStoreError';
   readonly code: ObjectStoreErrorCode;
