@@ -373,6 +373,20 @@ describe('play.mixCorrect', () => {
     assert.equal(player.text, '[header video+audio @0] K0 a10 a33 p40 a56 p80 ');
   });
 
+  test('what another node sends is in order already, and waits for nothing', () => {
+    const { stream, flush, ingest } = setUp('realtime', { mixCorrect: true });
+    ingest.detach();
+    const pulled = stream.attach(new FakePublisher('relay'));
+    pulled.track(VIDEO);
+    pulled.track(AUDIO);
+    const player = new FakePlayer();
+    stream.play(player);
+    pulled.frame(video(0, true));
+    pulled.frame(audio(10));
+    flush.run();
+    assert.equal(player.text, '[header video+audio @0] K0 a10 ');
+  });
+
   test('what waits goes out when the publisher leaves, and before another configuration', () => {
     const { stream, flush, ingest } = setUp('realtime', { mixCorrect: true });
     const player = new FakePlayer();

@@ -137,7 +137,9 @@ export class Stream {
     this.#dropIngest();
     const { atc, mixCorrect } = this.#owner.rules(this.key.vhost);
     this.#keepsTimes = atc;
-    this.#interleaver = mixCorrect ? new Interleaver((frame) => this.#frame(frame)) : undefined;
+    // Another node has put them in order.
+    const mixes = mixCorrect && publisher.kind === 'encoder';
+    this.#interleaver = mixes ? new Interleaver((frame) => this.#frame(frame)) : undefined;
     this.#join(publisher.clock);
     const ingest = new StreamIngest(this.#target);
     this.#ingest = ingest;
