@@ -1,11 +1,12 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AdminError } from '#contract/admin-api.ts';
+import { listen } from '../lib/listen.ts';
+import type { ListenAddress } from '../lib/listen.ts';
 import { AdminRequestError } from './admin-error.ts';
 import { adminRoutes } from './admin-routes.ts';
 import type { AdminRoute, AdminSources } from './admin-routes.ts';
 import { bearerMatches } from './bearer.ts';
-import { closeServer, createSmallServer, listen, sendJson } from './http-listener.ts';
-import type { ListenAddress } from './http-listener.ts';
+import { closeServer, createSmallServer, sendJson } from './http-listener.ts';
 import { MAX_POLLS } from './packaging-routes.ts';
 
 /** What an AdminServer is given. */

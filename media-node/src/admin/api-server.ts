@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
-import { closeServer, createSmallServer, listen, sendJson } from './http-listener.ts';
+import { listen } from '../lib/listen.ts';
+import type { ListenAddress } from '../lib/listen.ts';
+import { closeServer, createSmallServer, sendJson } from './http-listener.ts';
 import type { ApiMedia, Page } from './api-media.ts';
-import type { ListenAddress } from './http-listener.ts';
 
 /** Who answers, as SRS's envelope names it. */
 export interface ApiIdentity {

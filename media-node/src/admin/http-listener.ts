@@ -1,25 +1,6 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { AdminRequestError } from './admin-error.ts';
-
-/** Where to listen; port 0 is any free one, no host every address. */
-export interface ListenAddress {
-  readonly host?: string | undefined;
-  readonly port: number;
-}
-
-/** Listens, and answers the port it got. Rejects with the system's error (EADDRINUSE, EACCES). */
-export async function listen(server: Server, address: ListenAddress): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(address, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 /** A server for short requests by few clients: small headers, short timeouts, a bounded number of connections. */
 export function createSmallServer(

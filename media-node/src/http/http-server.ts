@@ -1,8 +1,9 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { ConnectionLimit } from '../lib/connection-limit.ts';
+import { BURST_BACKLOG, listen } from '../lib/listen.ts';
 import { setCors } from './cors.ts';
 import { isTaken } from './endless-body.ts';
 import { HttpError } from './http-error.ts';
@@ -89,13 +90,9 @@ export class HttpServer {
 
   /** Begins to listen; resolves with the port, which tells what 0 became. */
   async listen(port: number, host?: string): Promise<number> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#server.once('error', reject);
-    this.#server.listen({ port, host, backlog: 4_096 }, resolve);
-    await promise;
-    this.#server.off('error', reject);
+    const opened = await listen(this.#server, { port, host, backlog: BURST_BACKLOG });
     this.#server.on('error', (err) => this.#options.log.error({ err }, 'accepting an HTTP connection failed'));
-    return (this.#server.address() as AddressInfo).port;
+    return opened;
   }
 
   /** Connections and answers by status so far. */

@@ -1,10 +1,10 @@
-import type { AddressInfo, Server } from 'node:net';
 import { createServer } from 'node:net';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import type { ConnectionLimit } from '../../lib/connection-limit.ts';
+import { BURST_BACKLOG, listen } from '../../lib/listen.ts';
 import type { TlsIdentity } from '../../lib/tls-identity.ts';
 import type { IgnoredCounts } from '../../formats/flv-tag-body.ts';
 import { noIgnored } from '../../formats/flv-tag-body.ts';
@@ -49,14 +49,10 @@ export class RtmpServer {
 
   /** Begins to listen; resolves with the port, which tells what 0 became. */
   async listen(port: number, host?: string): Promise<number> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#server.once('error', reject);
-    this.#server.listen({ port, host, backlog: 4_096 }, resolve);
-    await promise;
-    this.#server.off('error', reject);
+    const opened = await listen(this.#server, { port, host, backlog: BURST_BACKLOG });
     // Accepting can fail for want of file descriptors; the sockets that are there go on.
     this.#server.on('error', (err) => this.#options.log.error({ err }, 'accepting an RTMP connection failed'));
-    return (this.#server.address() as AddressInfo).port;
+    return opened;
   }
 
   /** Sessions now. */
