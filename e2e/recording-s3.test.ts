@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { freePort } from '../contract/testing/free-port.ts';
 import { NODE_FILES } from '../media-node/src/recording/file-system.ts';
 import type { StoredFile } from '../media-node/src/recording/recording-store.ts';
 import { S3ObjectStore } from '../media-node/src/recording/s3/s3-object-store.ts';
@@ -57,15 +57,6 @@ after(async () => {
   }
   rmSync(scratch, { recursive: true, force: true });
 });
-
-async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const address = listener.address();
-  listener.close();
-  await once(listener, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 function bucket(credentials: () => Promise<typeof KEY | undefined> = () => Promise.resolve(KEY)): S3ObjectStore {
   return new S3ObjectStore({ bucket: BUCKET, endpoint, region: 'us-east-1', pathStyle: true, credentials });
@@ -154,6 +145,7 @@ test('a bucket that does not exist is told as a fault to mend', async () => {
 
 const src = (path: string) => new URL(`../media-node/src/recording/${path}`, import.meta.url).href;
 const WRITER = `
+import { freePort } from '../contract/testing/free-port.ts';
 import { NODE_FILES } from '${src('file-system.ts')}';
 import { S3ObjectStore } from '${src('s3/s3-object-store.ts')}';
 import { S3Store } from '${src('s3/s3-store.ts')}';

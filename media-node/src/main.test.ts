@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,6 +12,7 @@ import { connect as connectTls } from 'node:tls';
 import { nodeConfigHash, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
 import { makeCertificate } from '#contract/testing/certificate.ts';
+import { freePort } from '#contract/testing/free-port.ts';
 import { TestRedis } from './cluster/testing/redis-server.ts';
 
 const HOST = '127.0.0.1';
@@ -32,14 +32,6 @@ interface LogLine {
   readonly level: number;
   readonly msg: string;
   readonly [field: string]: unknown;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 /** Runs the process as a pod would, with a folder of files and an environment; undefined leaves a variable out. */
@@ -202,7 +194,10 @@ test('RTMPS follows the file of certificates, and serves on whatever is in it', 
   assert.equal(await shown(), undefined);
   await writeFile(join(run.folder, 'tls.json'), fileOf(one));
   await run.until('the first is shown', async () => ((await shown()) === 'one.example' ? true : undefined));
-  assert.match(await (await fetch(`${run.admin}/metrics`)).text(), /^livecluster_certificate_not_after_timestamp_seconds \d+$/m);
+  assert.match(
+    await (await fetch(`${run.admin}/metrics`)).text(),
+    /^livecluster_certificate_not_after_timestamp_seconds \d+$/m,
+  );
   for (const [text, fault] of [
     ['{', /not valid JSON/],
     [fileOf(), /certificates: /],

@@ -2,12 +2,11 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { freePort } from '#contract/testing/free-port.ts';
 
 /** A real redis-server of a test's own: free port, own folder, faults at will. */
 export class TestRedis {
@@ -28,7 +27,7 @@ export class TestRedis {
 
   static async start(options: { readonly cluster?: boolean; readonly password?: string } = {}): Promise<TestRedis> {
     const folder = await mkdtemp(join(tmpdir(), 'livecluster-redis-'));
-    const [port, busPort] = await freePorts();
+    const [port, busPort] = [await freePort(), await freePort()];
     const redis = new TestRedis(folder, port, busPort, options.password ?? 'open sesame', options.cluster ?? false);
     await redis.up();
     if (redis.isCluster) {
@@ -155,16 +154,3 @@ export class TestRedis {
 }
 
 const STARTING_PASSWORD = 'not yet';
-
-/** Two free ports. Another process may take one before redis-server does; then the start fails and says so. */
-async function freePorts(): Promise<[number, number]> {
-  const servers = [createServer(), createServer()];
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    ports.push((server.address() as AddressInfo).port);
-  }
-  for (const server of servers) server.close();
-  return [ports[0] ?? 0, ports[1] ?? 0];
-}

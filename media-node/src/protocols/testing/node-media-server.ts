@@ -1,11 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '#contract/testing/free-port.ts';
 
 /** A relay task of node-media-server: its own RTMP client, in either direction. */
 export interface RelayTask {
@@ -59,15 +59,6 @@ export async function startNodeMediaServer(): Promise<NodeMediaServer> {
       await rm(dir, { recursive: true, force: true });
     },
   };
-}
-
-/** It takes no port 0: one that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function listening(child: ChildProcess, port: number, log: () => string): Promise<void> {
