@@ -52,6 +52,10 @@ for (const text of WRONG) {
   });
 }
 
+test('a number without a unit, as SRS has them, is told what to write', () => {
+  assert.match(Duration.safeParse(2).error?.issues[0]?.message ?? '', /with its unit, such as 30s/);
+});
+
 test('a duration is the sum of its parts, in whatever order they stand', () => {
   const unitMs = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const;
   const part = fc.record({ amount: fc.nat(99_999), unit: fc.constantFrom('h', 'm', 's', 'ms') });

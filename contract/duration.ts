@@ -8,11 +8,13 @@ const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
  */
 export const DURATION_PATTERN = '^([0-9]{1,5}(h|m|s|ms)){1,4}$';
 
+const NO_DURATION = 'must be a duration with its unit, such as 30s, 500ms or 1h30m';
+
 /** A duration as users write it in a manifest; see {@link durationMs}. */
 export const Duration = z
-  .string()
+  .string({ error: NO_DURATION })
   .max(28)
-  .regex(new RegExp(DURATION_PATTERN), { error: 'must be a duration such as 30s, 500ms or 1h30m' });
+  .regex(new RegExp(DURATION_PATTERN), { error: NO_DURATION });
 
 /** Milliseconds of a duration that {@link Duration} accepts. Throws RangeError on any other string. */
 export function durationMs(duration: string): number {

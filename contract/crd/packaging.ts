@@ -111,7 +111,12 @@ export const HlsSpec = withRules(
       .describe('Low-Latency HLS.'),
     keys: z
       .strictObject({
-        enabled: z.boolean().default(false).describe('Encrypt segments with AES-128; hls_keys of SRS.'),
+        enabled: z
+          .boolean()
+          .default(false)
+          .describe(
+            'Encrypt the segments of HLS with AES-128; hls_keys of SRS. Those of DASH are not encrypted: leave dash off where that matters.',
+          ),
         fragmentsPerKey: z
           .int()
           .min(1)
