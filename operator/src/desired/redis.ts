@@ -63,10 +63,40 @@ function redisConf(cluster: Cluster, auth: AuthValues): string {
  */
 export function redisStatefulSet(cluster: Cluster, auth: AuthValues, operator: OperatorSettings): Manifest {
   const { name } = cluster.metadata;
+  const { persistence } = cluster.spec.redis;
+  const spec = podSpec(cluster, operator);
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'StatefulSet',
+    metadata: ownedMetadata(cluster, 'redis', names.redis(name), {
+      [ANNOTATIONS.volumeHash]: shortHash(persistence ?? null),
+    }),
+    spec: {
+      replicas: 1,
+      serviceName: names.redis(name),
+      podManagementPolicy: 'Parallel',
+      updateStrategy: { type: 'RollingUpdate' },
+      revisionHistoryLimit: 3,
+      selector: { matchLabels: selectRedis(name) },
+      template: {
+        metadata: {
+          labels: labelsOf(name, 'redis'),
+          // Redis reads its file at its start only, so a change of it is a new pod.
+          annotations: { [ANNOTATIONS.podSpecHash]: shortHash([spec, redisConf(cluster, auth)]) },
+        },
+        spec,
+      },
+      ...(persistence && volumeOf(persistence, labelsOf(name, 'redis'))),
+    },
+  };
+}
+
+function podSpec(cluster: Cluster, operator: OperatorSettings): Record<string, unknown> {
+  const { name } = cluster.metadata;
   const { image, persistence, resources } = cluster.spec.redis;
   // -e: a command's error is the exit code. The password comes by REDISCLI_AUTH, which no list of processes shows.
   const ping = { exec: { command: ['redis-cli', '-e', 'ping'] }, timeoutSeconds: 3 };
-  const spec = {
+  return {
     serviceAccountName: names.redis(name),
     automountServiceAccountToken: false,
     enableServiceLinks: false,
@@ -102,44 +132,26 @@ export function redisStatefulSet(cluster: Cluster, auth: AuthValues, operator: O
       ...(persistence ? [] : [{ name: 'data', emptyDir: { sizeLimit: '1Gi' } }]),
     ],
   };
+}
+
+/** The claim of its volume, which goes with the StatefulSet. */
+function volumeOf(
+  { size, storageClassName }: NonNullable<Cluster['spec']['redis']['persistence']>,
+  labels: Record<string, string>,
+): Record<string, unknown> {
   return {
-    apiVersion: 'apps/v1',
-    kind: 'StatefulSet',
-    metadata: ownedMetadata(cluster, 'redis', names.redis(name), {
-      [ANNOTATIONS.volumeHash]: shortHash(persistence ?? null),
-    }),
-    spec: {
-      replicas: 1,
-      serviceName: names.redis(name),
-      podManagementPolicy: 'Parallel',
-      updateStrategy: { type: 'RollingUpdate' },
-      revisionHistoryLimit: 3,
-      selector: { matchLabels: selectRedis(name) },
-      template: {
-        metadata: {
-          labels: labelsOf(name, 'redis'),
-          // Redis reads its file at its start only, so a change of it is a new pod.
-          annotations: { [ANNOTATIONS.podSpecHash]: shortHash([spec, redisConf(cluster, auth)]) },
+    persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Delete', whenScaled: 'Retain' },
+    volumeClaimTemplates: [
+      {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        metadata: { name: 'data', labels },
+        spec: {
+          accessModes: ['ReadWriteOnce'],
+          resources: { requests: { storage: size } },
+          ...(storageClassName ? { storageClassName } : {}),
         },
-        spec,
       },
-      ...(persistence
-        ? {
-            persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Delete', whenScaled: 'Retain' },
-            volumeClaimTemplates: [
-              {
-                apiVersion: 'v1',
-                kind: 'PersistentVolumeClaim',
-                metadata: { name: 'data', labels: labelsOf(name, 'redis') },
-                spec: {
-                  accessModes: ['ReadWriteOnce'],
-                  resources: { requests: { storage: persistence.size } },
-                  ...(persistence.storageClassName ? { storageClassName: persistence.storageClassName } : {}),
-                },
-              },
-            ],
-          }
-        : {}),
-    },
+    ],
   };
 }
