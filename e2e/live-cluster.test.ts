@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
-import { collectLogs } from './cluster/collect.ts';
+import { after, before, test } from 'node:test';
 import { DEFAULT_VHOST, LABELS } from '../contract/names.ts';
 import { Encoder } from './lib/encoder.ts';
 import { killHard } from './lib/host-process.ts';
 import { apply, condition, find, get, type KubeObject, kubectl, list, patch } from './lib/kubectl.ts';
 import { metricValue, scrape } from './lib/metrics.ts';
 import { figure } from './lib/figures.ts';
+import { keepFirstFailure } from './lib/first-failure.ts';
 import { installOperator, makeNamespace, OPERATOR_NAMESPACE, uninstallOperator } from './lib/operator.ts';
 import { until } from './lib/until.ts';
 import { Viewer } from './lib/viewer.ts';
@@ -83,14 +83,7 @@ before(async () => {
   await makeNamespace(NAMESPACE);
 });
 
-let hasFailed = false;
-afterEach(async (context) => {
-  if (hasFailed || !('error' in context) || !context.error) return;
-  hasFailed = true;
-  // Later tests go on and the pods' logs with them.
-  const folder = await collectLogs({ kubeconfig: process.env['KUBECONFIG'] ?? '', prefix: [] }, 'first-failure');
-  console.log(`logs of the first failure are in ${folder}`);
-});
+keepFirstFailure();
 
 after(async () => {
   await Promise.all([...viewers].map((viewer) => viewer.stop()));

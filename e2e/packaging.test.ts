@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { collectLogs } from './cluster/collect.ts';
 import { addresses } from './cluster/rig.ts';
 import { DEFAULT_VHOST, LABELS } from '../contract/names.ts';
 import { Browser } from './lib/browser.ts';
 import type { BrowserPlayer, PlayerKind } from './lib/browser.ts';
 import { Encoder } from './lib/encoder.ts';
 import { figure } from './lib/figures.ts';
+import { keepFirstFailure } from './lib/first-failure.ts';
 import { HlsFollower } from './lib/hls-follower.ts';
 import { killHard } from './lib/host-process.ts';
 import { apply, condition, get, type KubeObject, kubectl, list } from './lib/kubectl.ts';
@@ -168,13 +168,7 @@ before(async () => {
   low = start(`?vhost=${LOW_LATENCY_HOST}`);
 });
 
-let hasFailed = false;
-afterEach(async (context) => {
-  if (hasFailed || !('error' in context) || !context.error) return;
-  hasFailed = true;
-  const folder = await collectLogs({ kubeconfig: process.env['KUBECONFIG'] ?? '', prefix: [] }, 'first-failure');
-  console.log(`logs of the first failure are in ${folder}`);
-});
+keepFirstFailure();
 
 after(async () => {
   await Promise.all([...followers].map((follower) => follower.stop()));

@@ -3,13 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
-import type { IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { until } from '#contract/testing/until.ts';
-import { FMP4, LOW, PackagedNode, playlistsOf, TS } from '../testing/packaged-node.ts';
+import { ask, FMP4, LOW, PackagedNode, playlistsOf, TS } from '../testing/packaged-node.ts';
+import type { Got } from '../testing/packaged-node.ts';
 
 /* A cache in front of a node, as a CDN is one: nginx, which keeps what the answers allow it to. */
 
@@ -65,26 +64,11 @@ http {
 `;
 }
 
-interface Answer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: string;
+function get(path: string, headers: Record<string, string> = {}): Promise<Got> {
+  return ask({ socketPath: join(folder, 'http'), path, headers: { Host: 'tv.example', ...headers } });
 }
 
-function get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const socketPath = join(folder, 'http');
-  const asked = request({ socketPath, path, headers: { Host: 'tv.example', ...headers } }, (response) => {
-    let body = '';
-    response.on('data', (bytes: Buffer) => (body += bytes.toString()));
-    response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
-  });
-  asked.on('error', reject);
-  asked.end();
-  return promise;
-}
-
-const cacheOf = ({ headers }: Answer): unknown => headers['x-cache'];
+const cacheOf = ({ headers }: Got): unknown => headers['x-cache'];
 
 test("one viewer's context is never given to another, while all share segments", async () => {
   const { name } = node.publish(TS);

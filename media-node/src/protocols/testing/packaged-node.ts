@@ -1,6 +1,5 @@
-import type { IncomingHttpHeaders } from 'node:http';
-import type { Agent } from 'node:http';
 import { request } from 'node:http';
+import type { Agent, IncomingHttpHeaders, RequestOptions } from 'node:http';
 import { VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { SnapshotShape } from '#contract/testing/packaging.ts';
@@ -24,19 +23,33 @@ function hls(settings: Partial<VhostConfig['hls']>): Partial<VhostConfig> {
   return { hls: { ...VHOST_DEFAULTS.hls, ...settings } };
 }
 
-/** Answer to the last request, as far as tests look at it. */
+/** Answer to a request, as far as tests look at it. */
 export interface Got {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
 }
 
+/** What a request is besides its path. */
 export interface Asked {
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly agent?: Agent;
   readonly localAddress?: string;
   readonly signal?: AbortSignal;
+}
+
+/** One request, its answer as text. */
+export function ask(options: RequestOptions): Promise<Got> {
+  const { promise, resolve, reject } = Promise.withResolvers<Got>();
+  const asked = request(options, (response) => {
+    let body = '';
+    response.on('data', (bytes: Buffer) => (body += bytes.toString()));
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
+  });
+  asked.on('error', reject);
+  asked.end();
+  return promise;
 }
 
 /** Header of requests to the Vhost of fragmented MP4. */
@@ -106,15 +119,7 @@ export class PackagedNode {
   }
 
   get(path: string, { method = 'GET', headers = {}, ...rest }: Asked = {}): Promise<Got> {
-    const { promise, resolve, reject } = Promise.withResolvers<Got>();
-    const asked = request({ port: this.port, host: '127.0.0.1', path, method, headers, ...rest }, (response) => {
-      let body = '';
-      response.on('data', (bytes: Buffer) => (body += bytes.toString()));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
-    });
-    asked.on('error', reject);
-    asked.end();
-    return promise;
+    return ask({ port: this.port, host: '127.0.0.1', path, method, headers, ...rest });
   }
 
   /** A stream of its own for each test: its name, and what packages it. */
