@@ -15,7 +15,11 @@ node_modules/.livecluster-installed: package.json package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer."; exit 1; }
 	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' \
 	  || { echo "Node.js $$(node -v) is too old: install 20 or newer."; exit 1; }
-	npm ci --no-audit --no-fund --loglevel=error
+	@for try in 1 2 3; do \
+	  npm ci --no-audit --no-fund --loglevel=error --fetch-retries=5 && break; \
+	  [ $$try -lt 3 ] || { echo "npm ci failed $$try times: the packages of package-lock.json have to come from npm's registry: npm config get registry says which it asked."; exit 1; }; \
+	  echo "npm ci failed, it is tried again in 10 s"; sleep 10; \
+	done
 	@$(NODE) -v | grep -q '^v24\.' || { echo "node_modules/.bin/node is $$($(NODE) -v || echo absent), not v24: remove node_modules and run make again."; exit 1; }
 	@touch $@
 

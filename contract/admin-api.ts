@@ -44,7 +44,7 @@ export const ConfigPushed = z.object({ hash, changed: z.boolean() });
 export type ConfigPushed = z.infer<typeof ConfigPushed>;
 
 /** `starting`: not listening yet. `draining`: no new sessions. `closed`: about to exit. */
-export const NODE_STATES = ['starting', 'ready', 'draining', 'closed'] as const;
+const NODE_STATES = ['starting', 'ready', 'draining', 'closed'] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
 /** A node lists so many notices at most, the newest. */
@@ -60,16 +60,25 @@ export const KeyFramesTooFar = z.object({
 });
 export type KeyFramesTooFar = z.infer<typeof KeyFramesTooFar>;
 
+/** Of the notice `CodecLeftOut`: segments lack a track, for what they are written in does not carry its codec. */
+export const CodecLeftOut = z.object({
+  /** 1: MPEG-TS alone does not carry it; fragmented MP4 does. 0: neither does. */
+  inMp4: z.union([z.literal(0), z.literal(1)]),
+});
+export type CodecLeftOut = z.infer<typeof CodecLeftOut>;
+
 /** What whoever publishes a stream, or keeps its Vhost, should mend. */
 export const StreamNotice = z.object({
   /** The resolved Vhost's name, app and stream: never a query. */
   vhost: z.string(),
   app: z.string(),
   stream: z.string(),
-  /** Reason of an Event, `KeyFramesTooFar`. Of a newer node it may be one that the reader does not know. */
+  /** Reason of an Event: `KeyFramesTooFar`, `CodecLeftOut`. Of a newer node it may be one that the reader does not know. */
   code: z.string(),
   /** The code's figures. */
   detail: z.record(z.string(), z.number()),
+  /** The codec that the notice is of, where it is of one; as media-node/src/media/track.ts names them. */
+  codec: z.string().max(32).optional(),
   /** When it was last so: milliseconds since 1970 by the node's clock. */
   atMs: z.number(),
 });

@@ -12,7 +12,7 @@ import { ROLES } from './names.ts';
 export const MAX_EPOCH = 90_000_000_000_000;
 
 /** Most streams, nodes and bytes a name may take; longer ones are refused before they reach Redis. */
-export const MAX_FIELD_LENGTH = 4_096;
+const MAX_FIELD_LENGTH = 4_096;
 
 /** Keys and channel of one cluster. `tag` is `namespace/cluster`; both are DNS labels, so braces can't occur. */
 export function directoryKeys(namespace: string, cluster: string): DirectoryKeys {
@@ -113,7 +113,7 @@ export const DirectoryChange = z.object({
 export type DirectoryChange = z.infer<typeof DirectoryChange>;
 
 /** Id of a viewer's session without a connection, as its signed context holds it. */
-export const SessionId = z.string().min(1).max(128);
+const SessionId = z.string().min(1).max(128);
 
 /** A message on the channel of endings: sessions that are refused from now on, and for how long. */
 export const SessionsEnded = z.object({

@@ -116,7 +116,7 @@ export function readManifests(text: string): Manifests {
 }
 
 /** Judges one manifest that is already an object; adds it, or its faults, to `into`. */
-export function readManifest(value: unknown, where: string, into: Manifests): void {
+function readManifest(value: unknown, where: string, into: Manifests): void {
   const head = z.looseObject({ apiVersion: z.string(), kind: z.string() }).safeParse(value);
   if (!head.success) {
     into.errors.push(`${where}: needs apiVersion and kind; for this project apiVersion: ${GROUP_VERSION}`);

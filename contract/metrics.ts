@@ -145,7 +145,7 @@ export const METRICS = {
   httpResponses: {
     name: 'livecluster_http_responses_total',
     type: 'counter',
-    help: 'Answers of the HTTP port; an HTTP-FLV player counts when it has left.',
+    help: 'Answers of the HTTP port; an endless one counts when its player has left.',
     labels: ['status'],
   },
   receivedBytes: {

@@ -116,6 +116,16 @@ export const PackagedTrack = z.object({
 });
 export type PackagedTrack = z.infer<typeof PackagedTrack>;
 
+/** What older segments of a playlist hold, where that is something else than what the newest do. */
+export const FormerTracks = z.object({
+  /** Number of the first segment that does not hold them any more. */
+  beforeSeq: z.int().min(0),
+  tracks: z.array(PackagedTrack).max(2),
+});
+export type FormerTracks = z.infer<typeof FormerTracks>;
+/** Encoders that change more often within a window have their oldest segments described as the next ones. */
+export const MOST_FORMER_TRACKS = 6;
+
 export const PackagingSnapshot = z.object({
   version: z.literal(1),
   /** Who packages, and its count of changes: a playlist version is this pair. */
@@ -131,9 +141,14 @@ export const PackagingSnapshot = z.object({
   isIndependent: z.boolean(),
   /** Discontinuities that left the playlist before the first segment listed. */
   discontinuitySequence: z.int().min(0),
+  /** Of the newest segments. */
   tracks: z.array(PackagedTrack).max(2),
+  /** Of older ones that are listed, `beforeSeq` rising; left out where there are none. */
+  formerTracks: z.array(FormerTracks).max(MOST_FORMER_TRACKS).optional(),
   /** Complete segments in order, their numbers rising by one. May be empty with low latency, when `open` has parts. */
   segments: z.array(PackagedSegment).max(4_000),
+  /** Those before this number are of another node, which may have died with them; left out where none are listed. */
+  ownFrom: z.int().min(0).optional(),
   /** The segment being written, with the parts that are complete; low latency alone. */
   open: PackagedSegment.optional(),
   /**

@@ -50,14 +50,10 @@ async function pods(role: string): Promise<KubeObject[]> {
 
 /** Waits until the role has exactly `count` pods and all are ready. */
 const readyPods = (role: string, count: number) =>
-  until(
-    `${count} ready ${role} pods`,
-    async () => {
-      const present = await pods(role);
-      return present.length === count && present.every(isReady) ? present : undefined;
-    },
-    { withinMs: 90_000 },
-  );
+  until(`${count} ready ${role} pods`, async () => {
+    const present = await pods(role);
+    return present.length === count && present.every(isReady) ? present : undefined;
+  });
 
 async function serviceAddress(name: string): Promise<string> {
   const service = await get('service', name, NAMESPACE);
@@ -109,9 +105,7 @@ test('helm installs the operator', async () => {
 test('six lines become a Ready cluster with an address', async () => {
   const started = performance.now();
   await apply(sixLines, NAMESPACE);
-  await until('kubectl get lc shows Ready', async () => condition(await cluster(), 'Ready') === 'True', {
-    withinMs: 120_000,
-  });
+  await until('kubectl get lc shows Ready', async () => condition(await cluster(), 'Ready') === 'True');
   figure('applied to Ready, images present', (performance.now() - started) / 1000, { atMost: 20, unit: 's' });
   const columns = await kubectl(['get', 'lc', CLUSTER, '-n', NAMESPACE]);
   console.log(columns.trim());
@@ -349,14 +343,10 @@ test('Redis is killed and comes back empty with streams running', async () => {
   const before = await get('pod', `${CLUSTER}-redis-0`, NAMESPACE);
   await kubectl(['delete', 'pod', `${CLUSTER}-redis-0`, '-n', NAMESPACE, '--grace-period=0', '--force']);
   await viewer.moreFrames(25);
-  await until(
-    'Redis is back',
-    async () => {
-      const pod = await find('pod', `${CLUSTER}-redis-0`, NAMESPACE);
-      return pod && pod.metadata.uid !== before.metadata.uid && isReady(pod);
-    },
-    { withinMs: 60_000 },
-  );
+  await until('Redis is back', async () => {
+    const pod = await find('pod', `${CLUSTER}-redis-0`, NAMESPACE);
+    return pod && pod.metadata.uid !== before.metadata.uid && isReady(pod);
+  });
   const record = await until('the stream is registered again', recordInRedis);
   assert.equal(record.host, podIp(await owner()));
   const fresh = watch(`rtmp://${podIp(edges[1]!)}:1935/live/stream01`);
@@ -401,15 +391,11 @@ test('kubectl delete leaves nothing behind', async () => {
   await kubectl(['delete', '-n', NAMESPACE, '-f', '-'], { input: sixLines });
   await encoder!.stop();
   encoder = undefined;
-  await until(
-    'nothing of the cluster is left',
-    async () => {
-      const left = await list(kinds, NAMESPACE, ofCluster);
-      if (left.length > 0) throw new Error(left.map((object) => `${object.kind}/${object.metadata.name}`).join(', '));
-      return true;
-    },
-    { withinMs: 60_000 },
-  );
+  await until('nothing of the cluster is left', async () => {
+    const left = await list(kinds, NAMESPACE, ofCluster);
+    if (left.length > 0) throw new Error(left.map((object) => `${object.kind}/${object.metadata.name}`).join(', '));
+    return true;
+  });
 });
 
 test('helm uninstalls the operator and keeps the custom resources', async () => {

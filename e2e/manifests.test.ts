@@ -50,7 +50,7 @@ before(async () => {
   ours = present.trim() === '';
   if (ours) {
     await kubectl(['apply', '--server-side', ...crds.flatMap((file) => ['-f', file])]);
-    await kubectl(['wait', '--for=condition=Established', '--timeout=30s', ...crdNames.map((name) => `crd/${name}`)]);
+    await kubectl(['wait', '--for=condition=Established', '--timeout=120s', ...crdNames.map((name) => `crd/${name}`)]);
   }
   proxy = spawn((await ensureTools()).kubectl, ['proxy', '--port=0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';

@@ -87,8 +87,9 @@ run() {
     exit 1
   fi
 }
-run apt-get update -q
+# Mirrors are away for a moment now and then, and a machine that has just started may be updating itself.
+run apt-get update -q -o Acquire::Retries=5
 # shellcheck disable=SC2086
-run apt-get install -y -q --no-install-recommends $missing
+run apt-get install -y -q -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 --no-install-recommends $missing
 rm -f "$log"
 echo 'system-packages: done'

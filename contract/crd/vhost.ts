@@ -110,7 +110,7 @@ export const VhostSpec = z.strictObject({
           })
           .meta({
             description:
-              "Path template of HTTP-FLV; SRS's http_remux mount. [vhost] is left out for __defaultVhost__. With .ts, .aac or .mp3 in the place of .flv it is the path of HTTP-TS, HTTP-AAC and HTTP-MP3.",
+              "Path template of HTTP-FLV; SRS's http_remux mount. [vhost] is a host of the Vhost, in the Host header where the template begins with it, else in the path; in the templates of hls, dash and dvr, whose files all hosts share, it is the Vhost's name. With .ts, .aac or .mp3 in the place of .flv it is the path of HTTP-TS, HTTP-AAC and HTTP-MP3.",
           }),
         {
           rule: "self.contains('[app]') && self.contains('[stream]')",

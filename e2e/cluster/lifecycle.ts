@@ -23,7 +23,7 @@ const toConsole: Print = (line) => console.error(line);
 const lockPath = join('/run/lock', `${rigName}.lock`);
 
 /** A loaded machine may take this long for a step that takes seconds. */
-const STEP_LIMIT_MS = 120_000;
+const STEP_LIMIT_MS = 300_000;
 
 const neededCommands =
   'containerd ctr runc nft iptables conntrack ip nsenter unshare buildah openssl redis-server'.split(' ');
@@ -125,7 +125,9 @@ async function start(tools: Tools, archives: readonly ImageArchive[]): Promise<v
   launch('kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'coredns', 'load-balancer');
 
   const objects = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: dnsObjects() });
-  run(kubectl(tools, ['apply', '-f', '-']), { input: objects });
+  await until('the objects of the cluster DNS', daemons, () => {
+    return attempt(kubectl(tools, ['apply', '-f', '-']), objects) !== undefined;
+  });
   const readyStatus = `jsonpath={.status.conditions[?(@.type=="Ready")].status}`;
   await until(`node ${nodeName}`, daemons, () => {
     return attempt(kubectl(tools, ['get', 'node', nodeName, '-o', readyStatus])) === 'True';
@@ -145,9 +147,9 @@ function kubectl(tools: Tools, args: readonly string[]): string[] {
 }
 
 /** Standard output of a command, or undefined when it fails. */
-function attempt(argv: readonly string[]): string | undefined {
+function attempt(argv: readonly string[], input?: string): string | undefined {
   try {
-    return run(argv).trim();
+    return run(argv, input === undefined ? {} : { input }).trim();
   } catch {
     return undefined;
   }

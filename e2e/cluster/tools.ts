@@ -9,6 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, sym
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { withLock } from './lock.ts';
 
 /** The project's folder in the user's cache: built tools, image archives. Nothing in it is needed to be kept. */
@@ -99,6 +100,12 @@ const MODULES: readonly GoModule[] = [
 /** A progress line goes to `print` at least this often while a build runs. */
 const PROGRESS_INTERVAL_MS = 15_000;
 
+/** Go's own client of module proxies gives up at the first fault. */
+const NETWORK_FAULT =
+  /dial tcp|i\/o timeout|connection re(set|fused)|TLS handshake|unexpected EOF|no such host|: 5\d\d /;
+const MOST_TRIES = 4;
+const RETRY_MS = 10_000;
+
 /** Folders of builds that nobody used for this long are removed by the next build. */
 const UNUSED_BUILD_MS = 7 * 24 * 3600 * 1000;
 
@@ -175,40 +182,24 @@ async function build(module: GoModule, folder: string, print: (line: string) => 
   mkdirSync(staging, { recursive: true });
   print(`e2e: building ${module.title} from Go modules; the first time this takes some minutes`);
 
-  // Without cgo the result is the same with and without a C compiler on the machine.
-  const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
-  const args = ['build', '-v', '-o', `${staging}/`, '-ldflags', module.ldflags, ...module.packages];
-  const go = spawn('go', args, {
-    cwd: join(import.meta.dirname, module.folder),
-    env,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-
-  let count = 0;
   let latest = 'fetching modules';
-  const tail: string[] = [];
-  createInterface({ input: go.stderr }).on('line', (line) => {
-    if (/^[\w.-]+(\/[\w.~-]+)*$/.test(line)) {
-      count++;
-      latest = line;
-      return;
-    }
-    if (line.startsWith('go: downloading ')) latest = line.slice('go: '.length);
-    tail.push(line);
-    if (tail.length > 40) tail.shift();
-  });
+  let count = 0;
   const timer = setInterval(
     () => print(`e2e: building ${module.title}: ${elapsed()} so far, ${count} packages compiled, now at ${latest}`),
     PROGRESS_INTERVAL_MS,
   );
+  const onLine = (line: string) => {
+    if (isPackage(line)) count++;
+    latest = line;
+  };
   try {
-    const failure = await new Promise<string | undefined>((resolve) => {
-      go.on('error', (error) => resolve(error.message));
-      go.on('close', (status, signal) => resolve(status === 0 ? undefined : `go build ended with ${signal ?? status}`));
-    });
-    if (failure !== undefined) {
-      throw new ToolsError('BUILD_FAILED', `e2e: building ${module.title}: ${failure}\n${tail.join('\n')}`);
+    let failure = await goBuild(module, staging, onLine);
+    for (let tries = 1; tries < MOST_TRIES && failure !== undefined && NETWORK_FAULT.test(failure); tries++) {
+      print(`e2e: building ${module.title}: modules could not be fetched, it is tried again in ${RETRY_MS / 1000} s`);
+      await delay(RETRY_MS);
+      failure = await goBuild(module, staging, onLine);
     }
+    if (failure !== undefined) throw new ToolsError('BUILD_FAILED', `e2e: building ${module.title}: ${failure}`);
     if (module.binaries.includes('cluster')) {
       for (const component of COMPONENTS) symlinkSync('cluster', join(staging, component));
     }
@@ -218,6 +209,33 @@ async function build(module: GoModule, folder: string, print: (line: string) => 
     rmSync(staging, { recursive: true, force: true });
   }
   print(`e2e: built ${module.title} in ${elapsed()}`);
+}
+
+const isPackage = (line: string) => /^[\w.-]+(\/[\w.~-]+)*$/.test(line);
+
+/** Builds into a folder; resolves with why it failed, if it did. `onLine`: a package compiled, or a module fetched. */
+function goBuild(module: GoModule, folder: string, onLine: (line: string) => void): Promise<string | undefined> {
+  // Without cgo the result is the same with and without a C compiler on the machine.
+  const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
+  const args = ['build', '-v', '-o', `${folder}/`, '-ldflags', module.ldflags, ...module.packages];
+  const go = spawn('go', args, {
+    cwd: join(import.meta.dirname, module.folder),
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const tail: string[] = [];
+  createInterface({ input: go.stderr }).on('line', (line) => {
+    if (isPackage(line)) return onLine(line);
+    if (line.startsWith('go: downloading ')) onLine(line.slice('go: '.length));
+    tail.push(line);
+    if (tail.length > 40) tail.shift();
+  });
+  return new Promise((resolve) => {
+    go.on('error', (error) => resolve(error.message));
+    go.on('close', (status, signal) =>
+      resolve(status === 0 ? undefined : `go build ended with ${signal ?? status}\n${tail.join('\n')}`),
+    );
+  });
 }
 
 function removeUnused(folder: string): void {

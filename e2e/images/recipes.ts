@@ -140,7 +140,7 @@ function npmSettings(): string {
   const own = join(homedir(), '.npmrc');
   const settings = existsSync(own) ? [readFileSync(own, 'utf8')] : [];
   settings.push(`registry=${run(['npm', 'config', 'get', 'registry'], { cwd: repository }).trim()}`);
-  settings.push(`cache=${MOUNTED_NPM_CACHE}`, 'prefer-offline=true', 'update-notifier=false');
+  settings.push(`cache=${MOUNTED_NPM_CACHE}`, 'prefer-offline=true', 'fetch-retries=5', 'update-notifier=false');
   if (existsSync(CA_BUNDLE)) settings.push(`cafile=${CA_BUNDLE}`);
   return `${settings.join('\n')}\n`;
 }

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { launch } from 'puppeteer-core';
 import type { Browser as Chromium, Page } from 'puppeteer-core';
-import { until } from './until.ts';
+import { LIMIT_MS, until } from './until.ts';
 
 /*
  * Players as people have them: hls.js, shaka and mpegts.js in Debian's Chromium, headless, from a page of this process.
@@ -74,7 +74,7 @@ export class BrowserPlayer {
   }
 
   /** Waits until it has played `seconds` more; rejects with what it said otherwise. */
-  async moreSeconds(seconds: number, withinMs = 30_000): Promise<void> {
+  async moreSeconds(seconds: number, withinMs = LIMIT_MS): Promise<void> {
     const before = (await this.figures()).currentTime;
     let last: PlayerFigures | undefined;
     // A live player begins far from 0: what counts is how far it comes from where it began.
@@ -125,6 +125,7 @@ export class Browser {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const chromium = await launch({
       executablePath: EXECUTABLE,
+      timeout: LIMIT_MS,
       pipe: true,
       args: [
         // Tests run as root, for the rig; the page and the media are our own.
@@ -134,7 +135,7 @@ export class Browser {
       ],
     });
     const page = await chromium.newPage();
-    page.setDefaultTimeout(60_000);
+    page.setDefaultTimeout(LIMIT_MS);
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     return new Browser(server, chromium, page);
   }

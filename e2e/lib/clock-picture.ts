@@ -20,7 +20,7 @@ function checkSumOf(clock: number): number {
 }
 
 /** A raw picture (yuv420p) with the lower 32 bits of `nowMs`; a bar moves along below, so that there is something to encode. */
-export function drawClock(nowMs: number): Buffer {
+function drawClock(nowMs: number): Buffer {
   const { width, height } = CLOCK_PICTURE;
   const picture = Buffer.alloc((width * height * 3) / 2, 128);
   picture.fill(LUMA.grey, 0, width * height);

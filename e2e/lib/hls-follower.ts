@@ -18,7 +18,7 @@ setOptions({ strictMode: true });
 
 const POLL_MS = 400;
 /** Requests of one file at a time, as a player does, and an answer within this time. */
-const ANSWER_MS = 15_000;
+const ANSWER_MS = 60_000;
 
 interface Fetched {
   readonly segment: types.Segment;

@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
  * Pids, on this machine, of processes whose environment holds `variable` (NAME=value) and whose command line holds
  * `word`. Containers' processes show here with their own environment; that is how a test finds the one to kill.
  */
-export function processesWith(variable: string, word: string): number[] {
+function processesWith(variable: string, word: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)

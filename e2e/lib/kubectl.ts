@@ -32,7 +32,7 @@ export interface CommandResult {
 export function command(
   file: string,
   args: readonly string[],
-  { input = '', timeoutMs = 120_000 }: { input?: string; timeoutMs?: number } = {},
+  { input = '', timeoutMs = 300_000 }: { input?: string; timeoutMs?: number } = {},
 ): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], timeout: timeoutMs });
@@ -58,10 +58,6 @@ export async function kubectl(
   if (result.code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${result.stderr.trim() || `exit ${result.code}`}`);
   return result.stdout;
 }
-
-/** kubectl whose failure is the point of the test. */
-export const tryKubectl = (args: readonly string[], options: { input?: string } = {}) =>
-  command(tools.kubectl, args, options);
 
 export async function helm(args: readonly string[], options: { timeoutMs?: number } = {}): Promise<string> {
   const result = await command(tools.helm, args, options);

@@ -16,8 +16,8 @@ export async function makeNamespace(name: string): Promise<void> {
 /** Installs the chart as it stands in this repository, and waits until the operator is up. */
 export async function installOperator(): Promise<void> {
   await makeNamespace(OPERATOR_NAMESPACE);
-  const args = ['upgrade', '--install', RELEASE, CHART, '-n', OPERATOR_NAMESPACE, '--wait', '--timeout', '120s'];
-  await helm(args, { timeoutMs: 150_000 });
+  const args = ['upgrade', '--install', RELEASE, CHART, '-n', OPERATOR_NAMESPACE, '--wait', '--timeout', '300s'];
+  await helm(args, { timeoutMs: 330_000 });
 }
 
 /** Removes the release and its namespace; the custom resource definitions stay. */

@@ -67,6 +67,7 @@ async function ensurePython(requirement: string): Promise<string> {
           'pip',
           'install',
           '--quiet',
+          '--retries=10',
           '--disable-pip-version-check',
           requirement,
         ],

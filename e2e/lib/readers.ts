@@ -3,7 +3,7 @@ import { ensureTools } from '../cluster/tools.ts';
 import { PeerTool } from '../../media-node/src/protocols/testing/peer-tools.ts';
 import { command } from './kubectl.ts';
 import type { CommandResult } from './kubectl.ts';
-import { until } from './until.ts';
+import { LIMIT_MS, until } from './until.ts';
 
 /*
  * Programs of other people that read what is served: each gets an address, reads some seconds of it, and must find nothing to
@@ -21,7 +21,6 @@ export interface Reader {
 }
 
 const SECONDS = 6;
-const LIMIT_MS = 60_000;
 
 /**
  * ffmpeg reads the initialization section again with each playlist, and says so: of its own live HLS in fragmented MP4, too.

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** What takes seconds takes this on a machine that is busy with other things. */
+export const LIMIT_MS = 120_000;
+
 /**
  * Calls `probe` until it returns something other than undefined or false, and returns that. An error thrown by the
  * probe counts as "not yet"; the last one is the cause when the time is up.
@@ -7,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 export async function until<T>(
   what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  { withinMs = 30_000, everyMs = 100 } = {},
+  { withinMs = LIMIT_MS, everyMs = 100 } = {},
 ): Promise<T> {
   const deadline = performance.now() + withinMs;
   let last: unknown;

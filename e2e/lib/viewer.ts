@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { until } from './until.ts';
+import { LIMIT_MS, until } from './until.ts';
 
 interface Packet {
   readonly streamIndex: number;
@@ -54,7 +54,7 @@ export class Viewer {
   }
 
   /** Waits until `count` packets came after now. */
-  async moreFrames(count: number, withinMs = 30_000): Promise<void> {
+  async moreFrames(count: number, withinMs = LIMIT_MS): Promise<void> {
     const wanted = this.packets.length + count;
     await until(
       `${count} more packets at ${this.url}`,

@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { pino } from 'pino';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { createNode } from './node.ts';
 import type { ListenerPorts } from './node-options.ts';
 import { RtmpPeer } from './protocols/testing/rtmp-peer.ts';
-import { until } from './protocols/testing/until.ts';
+import { testNodeOptions } from './testing.ts';
 
 /* SRS's HTTP API of an origin and an edge that carry a stream. */
 
@@ -19,30 +18,19 @@ const HOST = '127.0.0.1';
 
 async function start(t: TestContext, role: Role, backend: MemoryDirectoryBackend): Promise<ListenerPorts> {
   const node = createNode({
-    identity: {
+    ...testNodeOptions(
       role,
-      namespace: 'ns',
-      cluster: 'live',
-      podName: `live-${role}-0`,
-      podUid: randomUUID(),
-      host: HOST,
-      ordinal: 0,
-    },
-    ports: { rtmp: 0, http: 0, api: 0, admin: 0 },
-    listenHost: HOST,
-    config: NodeConfig.parse({
-      version: 1,
-      logLevel: 'info',
-      maxConnections: 100,
-      pullHoldMs: 1_000,
-      drainMs: 60_000,
-      vhosts: [{ ...VHOST_DEFAULTS, name: DEFAULT_VHOST, hosts: [DEFAULT_VHOST] }],
-    }),
-    adminToken: () => 'the-token-of-this-test',
-    relayKey: Buffer.alloc(32, 7),
+      0,
+      NodeConfig.parse({
+        version: 1,
+        logLevel: 'info',
+        maxConnections: 100,
+        pullHoldMs: 1_000,
+        drainMs: 60_000,
+        vhosts: [{ ...VHOST_DEFAULTS, name: DEFAULT_VHOST, hosts: [DEFAULT_VHOST] }],
+      }),
+    ),
     directory: (request) => createMemoryDirectory(backend, request),
-    logger: pino({ level: 'silent' }),
-    processMetrics: false,
   });
   t.after(() => node.close('the test is over'));
   return node.start();
@@ -52,7 +40,7 @@ type Item = Record<string, unknown>;
 
 test(
   'origin and edge tell of a stream and its clients, and end whom they are told to',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async (t) => {
     const backend = new MemoryDirectoryBackend();
     const [origin, edge] = [await start(t, 'origin', backend), await start(t, 'edge', backend)];

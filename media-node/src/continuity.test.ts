@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { pino } from 'pino';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { createRedisDirectory } from './cluster/redis-directory.ts';
 import { CutProxy } from './cluster/testing/cut-proxy.ts';
@@ -15,7 +15,7 @@ import { createNode } from './node.ts';
 import type { MediaNode } from './node.ts';
 import type { DirectoryRequest, ListenerPorts } from './node-options.ts';
 import { AVC_FRAME, RtmpPeer } from './protocols/testing/rtmp-peer.ts';
-import { until } from './protocols/testing/until.ts';
+import { testNodeOptions } from './testing.ts';
 
 /*
  * What viewers see of publishers that are lost, come back, move and are replaced: nothing but the same connection and
@@ -75,7 +75,7 @@ const KINDS: readonly Kind[] = [
 ];
 
 for (const kind of KINDS) {
-  describe(`on the directory in ${kind.name}`, { timeout: 120_000 }, () => {
+  describe(`on the directory in ${kind.name}`, { timeout: 300_000 }, () => {
     let [a, b, edge]: Running[] = [];
     const closers: (() => unknown)[] = [];
     /** What the other nodes reach the first origin's RTMP port by. */
@@ -91,23 +91,9 @@ for (const kind of KINDS) {
       };
       const start = async (role: Role, ordinal: number): Promise<Running> => {
         const node = createNode({
-          identity: {
-            role,
-            namespace: 'ns',
-            cluster: 'live',
-            podName: `live-${role}-${ordinal}`,
-            podUid: randomUUID(),
-            host: HOST,
-            ordinal,
-          },
+          ...testNodeOptions(role, ordinal, CONFIG),
           ports: { rtmp: 0, rtmps: 0, http: 0, api: 0, admin: 0 },
-          listenHost: HOST,
-          config: CONFIG,
-          adminToken: () => 'the-token-of-this-test',
-          relayKey: Buffer.alloc(32, 7),
           directory: role === 'origin' && ordinal === 0 ? linked : directory,
-          logger: pino({ level: 'silent' }),
-          processMetrics: false,
         });
         return { node, ports: await node.start() };
       };

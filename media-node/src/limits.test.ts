@@ -1,18 +1,17 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { pino } from 'pino';
 import type { Role } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { RTMP_VIDEO } from './formats/rtmp-message.ts';
 import { createNode } from './node.ts';
 import type { MediaNode } from './node.ts';
 import type { ListenerPorts } from './node-options.ts';
 import { AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from './protocols/testing/rtmp-peer.ts';
-import { until } from './protocols/testing/until.ts';
+import { testNodeOptions } from './testing.ts';
 
 /* Limits as a client meets them on whole nodes, and how they change while those run. */
 
@@ -41,23 +40,8 @@ async function start(
 ): Promise<Running> {
   const { role = 'origin', backend = new MemoryDirectoryBackend(), maxConnections = 100 } = options;
   const node = createNode({
-    identity: {
-      role,
-      namespace: 'ns',
-      cluster: 'live',
-      podName: `live-${role}-0`,
-      podUid: randomUUID(),
-      host: HOST,
-      ordinal: 0,
-    },
-    ports: { rtmp: 0, http: 0, api: 0, admin: 0 },
-    listenHost: HOST,
-    config: configOf(limits, maxConnections),
-    adminToken: () => 'the-token-of-this-test',
-    relayKey: Buffer.alloc(32, 7),
+    ...testNodeOptions(role, 0, configOf(limits, maxConnections)),
     directory: (request) => createMemoryDirectory(backend, request),
-    logger: pino({ level: 'silent' }),
-    processMetrics: false,
   });
   t.after(() => node.close('the test is over'));
   return { node, ports: await node.start() };
@@ -143,7 +127,7 @@ test('publishers over the limit are denied, on an edge by the origin that would 
   await publishing(t, edge, 'c');
 });
 
-test('an encoder far above maxIngestKbps is ended, one within it goes on', { timeout: 60_000 }, async (t) => {
+test('an encoder far above maxIngestKbps is ended, one within it goes on', { timeout: 300_000 }, async (t) => {
   const origin = await start(t, { maxIngestKbps: 400 });
   const [fast, slow] = [await publishing(t, origin, 'fast'), await publishing(t, origin, 'slow')];
   fast.send(RTMP_VIDEO, AVC_HEADER);

@@ -1,4 +1,8 @@
 import { enableCompileCache } from 'node:module';
+import type { NodeEnv } from '#contract/node-env.ts';
+import type { MediaNodeOptions } from './node-options.ts';
+import type { MediaNode } from './node.ts';
+import type { RecordingPlace } from './recording-side.ts';
 
 /*
  * The media node's process: who it is by environment (contract/node-env.ts), what it does by the files of its
@@ -59,26 +63,16 @@ async function start(): Promise<void> {
   const env = parseNodeEnv(process.env);
   const dir = env.LIVECLUSTER_CONFIG_DIR;
   const hasTls = env.LIVECLUSTER_RTMPS_PORT !== undefined;
-  const [configText, firstToken, secrets, firstTls] = await Promise.all([
+  const [config, adminToken, secrets, certificates] = await Promise.all([
     folder.readConfigText(dir),
     folder.readAdminToken(dir),
     folder.readSecrets(dir),
     hasTls ? folder.readTlsText(dir) : '',
   ]);
   const tls = new TlsIdentity();
-  const takeCertificates = (text: string): void => {
-    try {
-      tls.set(folder.parseTlsText(text));
-      const until = tls.validUntilMs === undefined ? undefined : new Date(tls.validUntilMs).toISOString();
-      if (until === undefined) logger.warn('RTMPS has no certificate and refuses clients; plain RTMP is served');
-      else logger.info({ until }, 'certificates of RTMPS in force');
-    } catch (error) {
-      logger.error({ fault: (error as Error).message }, 'certificates refused, RTMPS goes on with those it has');
-    }
-  };
   // Whatever is wrong with them, plain RTMP is served.
-  if (hasTls) takeCertificates(firstTls);
-  let token = firstToken;
+  if (hasTls) takeCertificates(tls, certificates);
+  const token = { text: adminToken };
   const node = createNode({
     identity: {
       role: env.LIVECLUSTER_ROLE,
@@ -96,40 +90,12 @@ async function start(): Promise<void> {
       api: env.LIVECLUSTER_API_PORT,
       admin: env.LIVECLUSTER_ADMIN_PORT,
     },
-    config: parseNodeConfig(configText),
+    config: parseNodeConfig(config),
     tls,
-    adminToken: () => token,
+    adminToken: () => token.text,
     relayKey: secrets.relayKey,
-    directory: (request) =>
-      createRedisDirectory({
-        ...request,
-        url: secrets.redisUrl,
-        namespace: env.LIVECLUSTER_NAMESPACE,
-        cluster: env.LIVECLUSTER_CLUSTER,
-      }),
-    ...(env.LIVECLUSTER_DVR_FOLDER !== undefined && {
-      recording: {
-        folder: env.LIVECLUSTER_DVR_FOLDER,
-        mostBytes: env.LIVECLUSTER_DVR_MOST_BYTES,
-        ...(env.LIVECLUSTER_DVR_S3_BUCKET !== undefined && {
-          s3: {
-            bucket: env.LIVECLUSTER_DVR_S3_BUCKET,
-            endpoint: env.LIVECLUSTER_DVR_S3_ENDPOINT,
-            region: env.LIVECLUSTER_DVR_S3_REGION ?? 'us-east-1',
-            pathStyle: env.LIVECLUSTER_DVR_S3_PATH_STYLE === true,
-            prefix: env.LIVECLUSTER_DVR_S3_PREFIX ?? '',
-            owner: env.LIVECLUSTER_POD_UID,
-            credentials: () => folder.readS3Credentials(dir),
-          },
-        }),
-      },
-    }),
-    shared: (request) =>
-      createRedisSharedState(request, {
-        url: secrets.redisUrl,
-        namespace: env.LIVECLUSTER_NAMESPACE,
-        cluster: env.LIVECLUSTER_CLUSTER,
-      }),
+    ...inRedis(env, secrets.redisUrl),
+    ...(env.LIVECLUSTER_DVR_FOLDER !== undefined && { recording: recordingPlace(env, env.LIVECLUSTER_DVR_FOLDER) }),
     originsDns: { host: env.LIVECLUSTER_ORIGINS_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
     ...(env.LIVECLUSTER_EDGES_HOST !== undefined && {
       edgesDns: { host: env.LIVECLUSTER_EDGES_HOST, adminPort: env.LIVECLUSTER_ADMIN_PORT },
@@ -140,7 +106,44 @@ async function start(): Promise<void> {
     setLogLevel: setLevel,
     processMetrics: true,
   });
+  stopOnSignals(node);
+  await node.start();
+  followConfig(dir, config, node);
+  if (hasTls) followCertificates(dir, certificates, tls);
+  followToken(dir, token);
+}
 
+/** Directory and shared state, both in the cluster's Redis. */
+function inRedis(env: NodeEnv, url: string): Required<Pick<MediaNodeOptions, 'directory' | 'shared'>> {
+  const place = { url, namespace: env.LIVECLUSTER_NAMESPACE, cluster: env.LIVECLUSTER_CLUSTER };
+  return {
+    directory: (request) => createRedisDirectory({ ...request, ...place }),
+    shared: (request) => createRedisSharedState(request, place),
+  };
+}
+
+/** Where recordings go: a folder, from which they are uploaded where a bucket is named. */
+function recordingPlace(env: NodeEnv, path: string): RecordingPlace {
+  const bucket = env.LIVECLUSTER_DVR_S3_BUCKET;
+  return {
+    folder: path,
+    mostBytes: env.LIVECLUSTER_DVR_MOST_BYTES,
+    ...(bucket !== undefined && {
+      s3: {
+        bucket,
+        endpoint: env.LIVECLUSTER_DVR_S3_ENDPOINT,
+        region: env.LIVECLUSTER_DVR_S3_REGION ?? 'us-east-1',
+        pathStyle: env.LIVECLUSTER_DVR_S3_PATH_STYLE === true,
+        prefix: env.LIVECLUSTER_DVR_S3_PREFIX ?? '',
+        owner: env.LIVECLUSTER_POD_UID,
+        credentials: () => folder.readS3Credentials(env.LIVECLUSTER_CONFIG_DIR),
+      },
+    }),
+  };
+}
+
+/** SIGTERM drains, SIGINT does not. */
+function stopOnSignals(node: MediaNode): void {
   let isStopping = false;
   const stop = async (reason: string, isQuick: boolean): Promise<void> => {
     if (isQuick) node.endSessions(reason);
@@ -152,7 +155,7 @@ async function start(): Promise<void> {
   };
   process.on('SIGTERM', () => void stop('the pod is being stopped', false));
   process.off('SIGTERM', stopEarly);
-  // Told to close by the operator, its pod is about to be stopped. A signal lost before the first line above was run is
+  // Told to close by the operator, its pod is about to be stopped. A signal lost before this module's first line was run is
   // never repeated by the kubelet: then it ends by itself.
   let closedLooks = 0;
   const closedTimer = setInterval(() => {
@@ -161,22 +164,20 @@ async function start(): Promise<void> {
   }, 1_000);
   closedTimer.unref();
   process.on('SIGINT', () => void stop('interrupted', true));
+}
 
-  await node.start();
-
+function followConfig(dir: string, first: string, node: MediaNode): void {
+  const file = `${dir}/config.json`;
   folder.pollText(
     () => folder.readConfigText(dir),
-    configText,
+    first,
     {
       onText: (text) => {
         try {
           return node.config.offerFile(text) === 'stale';
         } catch (error) {
-          const { message } = error as Error;
-          logger.error(
-            { file: `${dir}/config.json`, fault: message },
-            'configuration refused, the one before stays in force',
-          );
+          const fault = (error as Error).message;
+          logger.error({ file, fault }, 'configuration refused, the one before stays in force');
           return false;
         }
       },
@@ -185,24 +186,40 @@ async function start(): Promise<void> {
     },
     { mayDiffer: folder.changeOf(dir, 'config') },
   );
-  if (hasTls) {
-    folder.pollText(
-      () => folder.readTlsText(dir),
-      firstTls,
-      {
-        onText: (text) => takeCertificates(text),
-        onError: (error) =>
-          logger.error({ fault: error.message }, 'certificates cannot be read, RTMPS goes on with those it has'),
-      },
-      { mayDiffer: folder.changeOf(dir, 'tls') },
-    );
+}
+
+function takeCertificates(tls: InstanceType<typeof TlsIdentity>, text: string): void {
+  try {
+    tls.set(folder.parseTlsText(text));
+    const until = tls.validUntilMs === undefined ? undefined : new Date(tls.validUntilMs).toISOString();
+    if (until === undefined) logger.warn('RTMPS has no certificate and refuses clients; plain RTMP is served');
+    else logger.info({ until }, 'certificates of RTMPS in force');
+  } catch (error) {
+    logger.error({ fault: (error as Error).message }, 'certificates refused, RTMPS goes on with those it has');
   }
+}
+
+function followCertificates(dir: string, first: string, tls: InstanceType<typeof TlsIdentity>): void {
+  folder.pollText(
+    () => folder.readTlsText(dir),
+    first,
+    {
+      onText: (text) => takeCertificates(tls, text),
+      onError: (error) =>
+        logger.error({ fault: error.message }, 'certificates cannot be read, RTMPS goes on with those it has'),
+    },
+    { mayDiffer: folder.changeOf(dir, 'tls') },
+  );
+}
+
+/** Keeps `token` as the file has it. */
+function followToken(dir: string, token: { text: string }): void {
   folder.pollText(
     () => folder.readAdminToken(dir),
-    token,
+    token.text,
     {
       onText: (text) => {
-        token = text;
+        token.text = text;
         logger.info('admin token changed');
       },
       onError: (error) =>

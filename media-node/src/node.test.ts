@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
@@ -8,6 +6,7 @@ import type { NodeStatus } from '#contract/admin-api.ts';
 import type { Role } from '#contract/names.ts';
 import { nodeConfigHash, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { createNode } from './node.ts';
 import type { MediaNode } from './node.ts';
@@ -15,10 +14,10 @@ import type { ListenerPorts } from './node-options.ts';
 import { RtmpClient } from './protocols/rtmp/client.ts';
 import type { SessionEnd } from './protocols/rtmp/session-end.ts';
 import { RtmpPeer } from './protocols/testing/rtmp-peer.ts';
+import { ADMIN_TOKEN, testNodeOptions } from './testing.ts';
 
 const HOST = '127.0.0.1';
-const TOKEN = 'the-token-of-this-test';
-const AUTH = { authorization: `Bearer ${TOKEN}` };
+const AUTH = { authorization: `Bearer ${ADMIN_TOKEN}` };
 const ANY: ListenerPorts = { rtmp: 0, rtmps: 0, http: 0, api: 0, admin: 0 };
 const CONFIG = {
   version: 1,
@@ -42,35 +41,13 @@ function make(
   const { ports = ANY, backend = new MemoryDirectoryBackend() } = options;
   const levels: string[] = [];
   const node = createNode({
-    identity: {
-      role,
-      namespace: 'ns',
-      cluster: 'live',
-      podName: `live-${role}-0`,
-      podUid: randomUUID(),
-      host: HOST,
-      ordinal: 0,
-    },
+    ...testNodeOptions(role, 0, CONFIG),
     ports,
-    listenHost: HOST,
-    config: CONFIG,
-    adminToken: () => TOKEN,
-    relayKey: Buffer.alloc(32, 7),
     directory: (request) => createMemoryDirectory(backend, request),
-    logger: pino({ level: 'silent' }),
     setLogLevel: (level) => levels.push(level),
-    processMetrics: false,
   });
   t.after(() => node.close('the test is over'));
   return { node, levels };
-}
-
-async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = Date.now() + 30_000;
-  while (!(await check())) {
-    if (Date.now() > endMs) throw new Error(`waited 30 s in vain until ${what}`);
-    await delay(10);
-  }
 }
 
 interface Session {
@@ -104,7 +81,7 @@ const statusOf = async ({ admin }: ListenerPorts) =>
   (await (await fetch(`http://${HOST}:${admin}/status`, { headers: AUTH })).json()) as NodeStatus;
 
 for (const role of ['origin', 'edge'] as const) {
-  test(`an ${role} starts, is ready, says who it is, and closes`, { timeout: 60_000 }, async (t) => {
+  test(`an ${role} starts, is ready, says who it is, and closes`, { timeout: 300_000 }, async (t) => {
     const { node } = make(t, role);
     assert.equal(node.state, 'starting');
     const ports = await node.start();
@@ -128,7 +105,7 @@ for (const role of ['origin', 'edge'] as const) {
   });
 }
 
-test('a node whose port is taken says which, and leaves nothing open', { timeout: 60_000 }, async (t) => {
+test('a node whose port is taken says which, and leaves nothing open', { timeout: 300_000 }, async (t) => {
   const { node: first } = make(t, 'origin');
   const ports = await first.start();
   for (const listener of ['rtmp', 'http', 'api', 'admin'] as const) {
@@ -139,7 +116,7 @@ test('a node whose port is taken says which, and leaves nothing open', { timeout
   assert.equal(await ready(ports), 200);
 });
 
-test('a node starts while the directory is away, and is ready', { timeout: 60_000 }, async (t) => {
+test('a node starts while the directory is away, and is ready', { timeout: 300_000 }, async (t) => {
   const backend = new MemoryDirectoryBackend();
   backend.setAway(true);
   const { node } = make(t, 'origin', { backend });
@@ -151,7 +128,7 @@ test('a node starts while the directory is away, and is ready', { timeout: 60_00
 
 test(
   'a pushed configuration reaches limits, log level and vhosts without a session noticing',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async (t) => {
     const { node, levels } = make(t, 'origin');
     const ports = await node.start();
@@ -185,7 +162,7 @@ test(
 
 test(
   'a drain takes no new session, lets the others end by themselves, and tells the probe',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async (t) => {
     const { node } = make(t, 'origin');
     const ports = await node.start();
@@ -215,7 +192,7 @@ test(
   },
 );
 
-test('a draining origin still serves the other nodes what it has', { timeout: 60_000 }, async (t) => {
+test('a draining origin still serves the other nodes what it has', { timeout: 300_000 }, async (t) => {
   const backend = new MemoryDirectoryBackend();
   const { node: origin } = make(t, 'origin', { backend });
   const { node: edge } = make(t, 'edge', { backend });
@@ -228,7 +205,7 @@ test('a draining origin still serves the other nodes what it has', { timeout: 60
   assert.equal(edge.status().viewers, 1);
 });
 
-test('a drain whose time is over ends what is left', { timeout: 60_000 }, async (t) => {
+test('a drain whose time is over ends what is left', { timeout: 300_000 }, async (t) => {
   const { node } = make(t, 'origin');
   const ports = await node.start();
   const encoder = connect(t, ports.rtmp, 'publish');
@@ -240,7 +217,7 @@ test('a drain whose time is over ends what is left', { timeout: 60_000 }, async 
   assert.equal(node.state, 'closed');
 });
 
-test('close on the admin port ends every session at once and keeps the port', { timeout: 60_000 }, async (t) => {
+test('close on the admin port ends every session at once and keeps the port', { timeout: 300_000 }, async (t) => {
   const { node } = make(t, 'origin');
   const ports = await node.start();
   const encoder = connect(t, ports.rtmp, 'publish');
@@ -254,7 +231,7 @@ test('close on the admin port ends every session at once and keeps the port', { 
 
 test(
   'the page, the API and media share the HTTP port; bytes that mean nothing hurt nobody',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async (t) => {
     const { node } = make(t, 'origin');
     const ports = await node.start();

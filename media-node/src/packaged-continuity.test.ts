@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { pino } from 'pino';
 import type { Role } from '#contract/names.ts';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import { NodeConfig, VHOST_DEFAULTS } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import type { LeasedDirectory } from './cluster/leased-directory.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './cluster/memory-directory.ts';
 import { MemorySharedBackend, MemorySharedStore } from './cluster/memory-shared-store.ts';
@@ -15,12 +15,12 @@ import { createRedisSharedState } from './cluster/redis-shared-store.ts';
 import { SharedState } from './cluster/shared-state.ts';
 import { CutProxy } from './cluster/testing/cut-proxy.ts';
 import { TestRedis } from './cluster/testing/redis-server.ts';
-import { until } from './cluster/testing/until.ts';
 import { RTMP_AUDIO, RTMP_VIDEO } from './formats/rtmp-message.ts';
 import { createNode } from './node.ts';
 import type { MediaNode } from './node.ts';
 import type { DirectoryRequest, ListenerPorts, SharedStateRequest } from './node-options.ts';
 import { AAC_FRAME, AVC_FRAME, AVC_KEY, RtmpPeer } from './protocols/testing/rtmp-peer.ts';
+import { testNodeOptions } from './testing.ts';
 
 /*
  * HLS while its origin dies: two origins and two edges with real sockets, an encoder that comes to the other origin, viewers
@@ -73,28 +73,13 @@ class Nodes {
     const [rtmp, admin] = [await CutProxy.to(), await CutProxy.to()];
     let [directory, shared]: [LeasedDirectory?, SharedState?] = [];
     const node = createNode({
-      identity: {
-        role,
-        namespace: 'ns',
-        cluster: 'live',
-        podName: `live-${role}-${ordinal}`,
-        podUid: randomUUID(),
-        host: HOST,
-        ordinal,
-      },
-      ports: { rtmp: 0, http: 0, api: 0, admin: 0 },
-      listenHost: HOST,
-      config: CONFIG,
-      adminToken: () => 'the-token-of-this-test',
-      relayKey: Buffer.alloc(32, 7),
+      ...testNodeOptions(role, ordinal, CONFIG),
       directory: (request) => {
         [rtmp.target, admin.target] = [request.node.rtmpPort, request.node.adminPort];
         const reached = { ...request.node, rtmpPort: rtmp.port, adminPort: admin.port };
         return (directory = this.#kind.directory({ ...request, node: reached }));
       },
       shared: (request) => (shared = this.#kind.shared(request)),
-      logger: pino({ level: 'silent' }),
-      processMetrics: false,
     });
     const cut = () => [rtmp, admin].forEach((proxy) => proxy.close());
     this.#closers.push(cut, () => node.close('the test is over'));
@@ -330,7 +315,7 @@ async function watch(t: TestContext, kind: Kind, host: string, end: End): Promis
   }
 }
 
-describe('HLS whose encoder comes to another origin', { timeout: 180_000 }, () => {
+describe('HLS whose encoder comes to another origin', { timeout: 300_000 }, () => {
   let redis: TestRedis | undefined;
   after(() => redis?.close());
 

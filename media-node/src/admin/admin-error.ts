@@ -1,5 +1,5 @@
 /** Why the admin port or the API refuses a request; each has its HTTP status. */
-export const ADMIN_ERROR_STATUS = {
+const ADMIN_ERROR_STATUS = {
   'bad-request': 400,
   unauthorized: 401,
   'not-found': 404,

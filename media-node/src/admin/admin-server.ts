@@ -1,55 +1,17 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Logger } from 'pino';
-import { ADMIN_PATHS, MAX_CONFIG_BYTES } from '#contract/admin-api.ts';
-import type { AdminError, ConfigPushed, ConfigState, NodeStatus } from '#contract/admin-api.ts';
-import { PACKAGING_PATHS } from '#contract/packaging.ts';
-import { PEER_PATHS, PeerYield } from '#contract/peer-api.ts';
-import type { PeerPublisher } from '#contract/peer-api.ts';
-import { ConfigError } from '../config/config-error.ts';
-import type { ConfigStore } from '../config/config-store.ts';
-import type { StreamKey } from '../stream/stream-key.ts';
+import type { AdminError } from '#contract/admin-api.ts';
 import { AdminRequestError } from './admin-error.ts';
+import { adminRoutes } from './admin-routes.ts';
+import type { AdminRoute, AdminSources } from './admin-routes.ts';
 import { bearerMatches } from './bearer.ts';
-import { closeServer, createSmallServer, listen, readText, send, sendJson } from './http-listener.ts';
+import { closeServer, createSmallServer, listen, sendJson } from './http-listener.ts';
 import type { ListenAddress } from './http-listener.ts';
-import { MAX_POLLS, PackagingRoutes } from './packaging-routes.ts';
-import type { PackagingService } from './packaging-routes.ts';
-import { streamQuery } from './stream-query.ts';
+import { MAX_POLLS } from './packaging-routes.ts';
 
-/** What the admin port can ask of its node. */
-export interface NodeControl {
-  status(): NodeStatus;
-  /** Why the node takes no new sessions now; empty when it does. */
-  notReady(): readonly string[];
-  /** Begins a drain and returns at once; idempotent. */
-  drain(): void;
-  /** Begins to end everything and returns at once; idempotent. */
-  close(reason: string): void;
-}
-
-/** What other nodes ask of this one; see contract/peer-api.ts. The cluster's gates answer it. */
-export interface PeerService {
-  /** Resolves when the publisher's end is known, should it be gone: it may wait in a socket, not read yet. Never rejects. */
-  settle(key: StreamKey): Promise<void>;
-  peerPublisher(key: StreamKey): PeerPublisher;
-  peerYield(key: StreamKey, epoch: number, by: string): PeerPublisher;
-}
-
-export interface AdminServerOptions {
-  readonly node: NodeControl;
-  readonly config: ConfigStore;
-  readonly peers: PeerService;
-  readonly packaging: PackagingService;
-  readonly metrics: { readonly contentType: string; render(): Promise<string> };
+/** What an AdminServer is given. */
+export interface AdminServerOptions extends AdminSources {
   /** The bearer token now; it may change while the node runs. */
   readonly token: () => string;
-  readonly logger: Logger;
-}
-
-type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void> | void;
-interface Route {
-  readonly open: boolean;
-  readonly methods: Readonly<Record<string, Handler>>;
 }
 
 /** Besides those of other nodes that wait for a packaged stream to change. */
@@ -59,11 +21,11 @@ const MAX_CONNECTIONS = 256;
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
-  readonly #routes: ReadonlyMap<string, Route>;
+  readonly #routes: ReadonlyMap<string, AdminRoute>;
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
-    this.#routes = this.#makeRoutes();
+    this.#routes = adminRoutes(options);
     this.#server = createSmallServer(
       (request, response) => void this.#serve(request, response),
       MAX_CONNECTIONS + MAX_POLLS,
@@ -111,141 +73,5 @@ export class AdminServer {
     // What is left of a refused body is not read: the connection can't be used again.
     if (!request.complete) headers['connection'] = 'close';
     sendJson(response, known ? error.status : 500, body, headers);
-  }
-
-  #makeRoutes(): Map<string, Route> {
-    const { node, config, peers, packaging, metrics, logger } = this.#options;
-    const routes = new Map<string, Route>([
-      [
-        ADMIN_PATHS.health,
-        { open: true, methods: { GET: (_, response) => send(response, 200, 'text/plain', 'ok\n') } },
-      ],
-      [
-        ADMIN_PATHS.ready,
-        {
-          open: true,
-          methods: {
-            GET: (_, response) => {
-              const reasons = node.notReady();
-              if (reasons.length === 0) send(response, 200, 'text/plain', 'ready\n');
-              else send(response, 503, 'text/plain', reasons.map((reason) => `${reason}\n`).join(''));
-            },
-          },
-        },
-      ],
-      [
-        ADMIN_PATHS.metrics,
-        {
-          open: true,
-          methods: { GET: async (_, response) => send(response, 200, metrics.contentType, await metrics.render()) },
-        },
-      ],
-      [
-        ADMIN_PATHS.config,
-        {
-          open: false,
-          methods: {
-            GET: (_, response) => {
-              const state: ConfigState = { hash: config.hash, rejected: config.rejected ?? null };
-              sendJson(response, 200, state);
-            },
-            PUT: async (request, response) => {
-              const text = await readText(request, MAX_CONFIG_BYTES);
-              const pushed = pushConfig(config, text);
-              if (pushed.changed) logger.info({ hash: pushed.hash }, 'configuration pushed and in force');
-              sendJson(response, 200, pushed);
-            },
-          },
-        },
-      ],
-      [ADMIN_PATHS.status, { open: false, methods: { GET: (_, response) => sendJson(response, 200, node.status()) } }],
-      [
-        ADMIN_PATHS.drain,
-        {
-          open: false,
-          methods: {
-            POST: (_, response) => {
-              node.drain();
-              sendJson(response, 202, node.status());
-            },
-          },
-        },
-      ],
-      [
-        ADMIN_PATHS.close,
-        {
-          open: false,
-          methods: {
-            POST: (_, response) => {
-              // The answer goes out first: closing ends this connection too.
-              response.once('close', () => node.close('closed by the operator'));
-              sendJson(response, 202, node.status(), { connection: 'close' });
-            },
-          },
-        },
-      ],
-    ]);
-    addPeerRoutes(routes, peers);
-    const packagings = new PackagingRoutes(packaging);
-    routes.set(PACKAGING_PATHS.snapshot, {
-      open: false,
-      methods: { GET: (_, response, url) => packagings.snapshot(response, url) },
-    });
-    routes.set(PACKAGING_PATHS.file, {
-      open: false,
-      methods: { GET: (_, response, url) => packagings.file(response, url) },
-    });
-    routes.set(PACKAGING_PATHS.state, {
-      open: false,
-      methods: { GET: (_, response, url) => packagings.state(response, url) },
-    });
-    return routes;
-  }
-}
-
-function pushConfig(config: ConfigStore, text: string): ConfigPushed {
-  try {
-    const changed = config.push(text);
-    return { hash: config.hash, changed };
-  } catch (cause) {
-    if (!(cause instanceof ConfigError)) throw cause;
-    throw new AdminRequestError('config-refused', `configuration refused, the one before stays: ${cause.message}`, {
-      cause,
-    });
-  }
-}
-
-const MAX_YIELD_BYTES = 4_096;
-
-function addPeerRoutes(routes: Map<string, Route>, peers: PeerService): void {
-  routes.set(PEER_PATHS.publisher, {
-    open: false,
-    methods: {
-      GET: async (_, response, url) => {
-        const key = streamQuery(url);
-        await peers.settle(key);
-        sendJson(response, 200, peers.peerPublisher(key));
-      },
-    },
-  });
-  routes.set(PEER_PATHS.yield, {
-    open: false,
-    methods: {
-      POST: async (request, response, url) => {
-        const query = streamQuery(url);
-        const body = PeerYield.safeParse(parseBody(await readText(request, MAX_YIELD_BYTES)));
-        if (!body.success) throw new AdminRequestError('bad-request', 'the body is no yield of contract/peer-api.ts');
-        await peers.settle(query);
-        sendJson(response, 200, peers.peerYield(query, body.data.epoch, body.data.by));
-      },
-    },
-  });
-}
-
-function parseBody(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new AdminRequestError('bad-request', 'the body is not JSON');
   }
 }

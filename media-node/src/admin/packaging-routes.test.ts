@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import { PACKAGING_PATHS, PackagingSnapshot } from '#contract/packaging.ts';
+import { until } from '#contract/testing/until.ts';
 import { contentOf } from '../cluster/testing/fake-packager.ts';
 import { PackagingRig, TOKEN } from '../cluster/testing/packaging-rig.ts';
-import { until } from '../cluster/testing/until.ts';
 
 const key = { vhost: 'v', app: 'live', stream: 'demo' };
 

@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { RENDITIONS } from '#contract/packaging.ts';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import type { PackagedStream, PackagedStreams } from '../packaging/packaged-stream.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import { PackagingFiles } from './packaging-files.ts';
-import { firstSeq, lastSeq, listedFiles, withGaps } from './packaging-snapshots.ts';
+import { firstSeq, inheritedFiles, lastSeq, listedFiles, withGaps } from './packaging-snapshots.ts';
 import type { RemotePackagings } from './remote-packagings.ts';
 
 /** Every packaged stream of the cluster: those of this node, else those of the others. */
@@ -28,7 +30,7 @@ export class ClusterPackagings implements PackagedStreams {
     if (local === undefined) return this.#remote.find(key);
     const { snapshot } = local;
     if (snapshot === undefined) return this.#remote.shown(key) ?? this.#inherit(local);
-    return snapshot.isEnded ? this.#inherit(local).whereItGoesOn() : this.#inherit(local);
+    return snapshot.isEnded ? this.#inherit(local).whereItGoesOn() : this.#inherit(local).whole();
   }
 
   #inherit(local: PackagedStream): InheritedStream {
@@ -42,6 +44,10 @@ export class ClusterPackagings implements PackagedStreams {
 
 /** A stream that has just been claimed elsewhere has something to play soon. */
 const ELSEWHERE_MS = 2_000;
+/** Whoever asks first is kept waiting for so long, until it is known what has died with the node before. */
+const WHOLE_MS = 2_000;
+/** Of what it left, at most: more is looked for when somebody asks. */
+const MAX_INHERITED_BYTES = 64 * 1024 * 1024;
 
 /**
  * A stream that this node packages. It may have come here from another node: then its playlist lists files that only those
@@ -57,6 +63,8 @@ class InheritedStream implements PackagedStream {
   /** What is shown of a snapshot. */
   #shown: { readonly of: PackagingSnapshot; readonly gaps: number; readonly snapshot: PackagingSnapshot } | undefined;
   #elsewhere: PackagedStream | undefined;
+  /** The playlist that was gone on with, by PackagingSnapshot.ownFrom, whose old segments are being looked for or were. */
+  #looked: { readonly ownFrom: number; looking: Promise<InheritedStream> | undefined } | undefined;
 
   constructor(local: PackagedStream, remote: RemotePackagings) {
     this.#local = local;
@@ -84,6 +92,30 @@ class InheritedStream implements PackagedStream {
     const bytes = this.#local.read(file);
     if (bytes instanceof Promise) return bytes.then((found) => found ?? this.#left(file));
     return bytes ?? this.#left(file);
+  }
+
+  /** Itself, once it is known which of the segments of the node before are nowhere: they are gaps. Never rejects. */
+  whole(): this | Promise<InheritedStream> {
+    const { snapshot } = this.#local;
+    if (snapshot?.ownFrom === undefined) return this;
+    if (this.#looked?.ownFrom !== snapshot.ownFrom) {
+      this.#looked = { ownFrom: snapshot.ownFrom, looking: this.#look(snapshot) };
+    }
+    return this.#looked.looking ?? this;
+  }
+
+  async #look(snapshot: PackagingSnapshot): Promise<InheritedStream> {
+    this.#listed = snapshot;
+    this.#files.list(listedFiles(snapshot));
+    await Promise.race([this.#findGaps(snapshot), delay(WHOLE_MS, undefined, { ref: false })]);
+    if (this.#looked !== undefined) this.#looked.looking = undefined;
+    return this;
+  }
+
+  async #findGaps(snapshot: PackagingSnapshot): Promise<void> {
+    const files = inheritedFiles(snapshot);
+    const { missing } = await this.#files.fetchAhead(files, new Set(RENDITIONS), MAX_INHERITED_BYTES);
+    for (const seq of missing) this.#gaps.add(seq);
   }
 
   /** Itself, once it is known whether the stream goes on elsewhere. Never rejects. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { pino } from 'pino';
+import { until } from '#contract/testing/until.ts';
 import { StreamRegistry } from '../stream/stream-registry.ts';
 import type { Directory } from './directory.ts';
 import { EdgeGate } from './edge-gate.ts';
@@ -8,7 +9,6 @@ import type { EdgeGateOptions } from './edge-gate.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './memory-directory.ts';
 import { nodeInfo, QUICK } from './testing/directory.conformance.ts';
 import { FakeFinder, FakeProbe, FakeRelayClient, session, testConfig } from './testing/fakes.ts';
-import { until } from './testing/until.ts';
 
 const logger = pino({ level: 'silent' });
 const key = { vhost: 'v', app: 'live', stream: 'demo' };

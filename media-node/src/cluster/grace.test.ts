@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { fakePublisher, session } from './testing/fakes.ts';
 import { testOrigins } from './testing/origins.ts';
-import { until } from './testing/until.ts';
 import { FakePlayer } from '../stream/testing.ts';
 
 const key = { vhost: 'grace', app: 'live', stream: 'demo' };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { session } from './testing/fakes.ts';
 import { testOrigins } from './testing/origins.ts';
-import { until } from './testing/until.ts';
 
 const key = { vhost: 'v', app: 'live', stream: 'demo' };
 const replace = { ...key, vhost: 'replace' };

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { RENDITIONS } from '#contract/packaging.ts';
 import type { PackagingSnapshot, RenditionName } from '#contract/packaging.ts';
 import type { PackagedStream } from '../packaging/packaged-stream.ts';
 import { Waiters } from '../packaging/waiters.ts';
@@ -8,7 +9,7 @@ import type { OwnerRecord } from './directory.ts';
 import { PackagingFiles } from './packaging-files.ts';
 import type { FileSources } from './packaging-files.ts';
 import type { SnapshotVersion } from './packaging-client.ts';
-import { firstSeq, lastSeq, listedFiles, trimmedTo, withGaps } from './packaging-snapshots.ts';
+import { firstSeq, inheritedFiles, lastSeq, listedFiles, trimmedTo, withGaps } from './packaging-snapshots.ts';
 import type { ListedFile } from './packaging-snapshots.ts';
 
 export interface FollowerContext {
@@ -247,7 +248,7 @@ export class PackagingFollower implements PackagedStream {
     const from = shown === undefined ? -1 : firstSeq(shown);
     const next = firstSeq(snapshot) < from ? trimmedTo(snapshot, from) : snapshot;
     const files = listedFiles(next);
-    const { missing, isBroken } = await this.#fetchNew(files);
+    const { missing, isBroken } = await (shown === undefined ? this.#fetchInherited(next) : this.#fetchNew(files));
     const isBrokenOff = this.#isClosed || this.#turn.signal.aborted;
     if (isBrokenOff || (isBroken && this.#broken < MAX_BROKEN)) {
       if (!isBrokenOff) this.#broken += 1;
@@ -269,6 +270,11 @@ export class PackagingFollower implements PackagedStream {
       const before = this.files.listed(file);
       return before === undefined || before.bytes !== bytes;
     });
+  }
+
+  /** Of whatever rendition: what nobody has any more is a gap before anybody here was told of it. */
+  #fetchInherited(snapshot: PackagingSnapshot) {
+    return this.files.fetchAhead(inheritedFiles(snapshot), new Set(RENDITIONS), this.#context.maxAheadBytes);
   }
 
   #isBehind(shown: PackagingSnapshot, snapshot: PackagingSnapshot): boolean {

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { after, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
+import { until } from '#contract/testing/until.ts';
 import { MemorySharedBackend, MemorySharedStore } from './memory-shared-store.ts';
 import { firstSeq, lastSeq } from './packaging-snapshots.ts';
 import { createRedisDirectory } from './redis-directory.ts';
@@ -15,7 +16,6 @@ import type { FakePackaged, FakeState } from './testing/fake-packager.ts';
 import { PackagingRig } from './testing/packaging-rig.ts';
 import type { RigNode } from './testing/packaging-rig.ts';
 import { TestRedis } from './testing/redis-server.ts';
-import { until } from './testing/until.ts';
 
 /*
  * Origins that die and streams that move, while viewers ask any edge for every playlist and every file. Numbers never go back

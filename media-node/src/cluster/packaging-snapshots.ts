@@ -39,6 +39,12 @@ export function listedFiles(snapshot: PackagingSnapshot): Map<string, ListedFile
   return files;
 }
 
+/** Of those, the files of segments whose node may have died with them. */
+export function inheritedFiles(snapshot: PackagingSnapshot): Map<string, ListedFile> {
+  const { ownFrom = 0, segments } = snapshot;
+  return listedFiles({ ...snapshot, segments: segments.filter(({ seq }) => seq < ownFrom), open: undefined });
+}
+
 function addSegment(files: Map<string, ListedFile>, segment: PackagedSegment, isOpen: boolean): void {
   if (segment.isGap) return;
   const { seq, key, media } = segment;

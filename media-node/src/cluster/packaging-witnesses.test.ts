@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { parseLedgerState } from '../packaging/ledger-state.ts';
 import { PackagingClient } from './packaging-client.ts';
 import type { StateReply } from './packaging-client.ts';
@@ -7,7 +8,6 @@ import { PeerWitnesses } from './packaging-witnesses.ts';
 import type { PeerWitnessesOptions } from './packaging-witnesses.ts';
 import type { AdminAddress } from './peer-client.ts';
 import { PackagingRig, TOKEN } from './testing/packaging-rig.ts';
-import { until } from './testing/until.ts';
 
 const key = { vhost: 'v', app: 'live', stream: 'demo' };
 const at = (host: string): AdminAddress => ({ host, adminPort: 8090 });

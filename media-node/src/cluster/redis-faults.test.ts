@@ -5,13 +5,13 @@ import type { AddressInfo, Socket } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { pino } from 'pino';
 import { directoryKeys, encodeStreamField } from '#contract/directory-keys.ts';
+import { until } from '#contract/testing/until.ts';
 import type { LeasedDirectory } from './leased-directory.ts';
 import { createRedisDirectory } from './redis-directory.ts';
 import { RedisStore } from './redis-store.ts';
 import { parseRedisUrl } from './redis-url.ts';
 import { nodeInfo, QUICK } from './testing/directory.conformance.ts';
 import { TestRedis } from './testing/redis-server.ts';
-import { until } from './testing/until.ts';
 
 const key = { vhost: 'v', app: 'live', stream: 'demo' };
 const field = encodeStreamField(key) ?? '';

@@ -29,6 +29,9 @@ export interface RedisLinkListener {
 
 type Resolved = (error: null, address: string) => void;
 
+/** After this a Redis that took the connection is asked by another one. */
+const HANDSHAKE_MS = 2_000;
+
 /** Calls in a row without an answer after which the connection is made anew: it may be half open. */
 const TIMEOUTS_TO_RECONNECT = 3;
 
@@ -59,7 +62,8 @@ export class RedisLink {
       db: address.db,
       lazyConnect: true,
       connectTimeout: 1_000,
-      commandTimeout: this.#commandTimeoutMs,
+      // For what ioredis asks while it connects; calls are given up by #bounded.
+      commandTimeout: HANDSHAKE_MS,
       // The defaults keep claims through an outage and play them back when streams have long gone elsewhere.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
@@ -169,11 +173,15 @@ export class RedisLink {
     }
   }
 
-  /** ioredis' own timeout doesn't cover a Redis Cluster's redirections and retries. */
+  /**
+   * ioredis' own timeout doesn't cover a Redis Cluster's redirections and retries, and takes a process that was held up for a
+   * silent Redis: timers run before the sockets are looked at, in which the reply may wait.
+   */
   async #bounded<T>(reply: Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('Command timed out')), this.#commandTimeoutMs + 20);
+      const giveUp = (): void => reject(new Error('Command timed out'));
+      timer = setTimeout(() => setImmediate(giveUp), this.#commandTimeoutMs);
     });
     try {
       return await Promise.race([reply, timeout]);

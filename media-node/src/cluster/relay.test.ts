@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { pino } from 'pino';
+import { until } from '#contract/testing/until.ts';
 import { StreamRegistry } from '../stream/stream-registry.ts';
 import type { Directory, OwnerRecord } from './directory.ts';
 import { createMemoryDirectory, MemoryDirectoryBackend } from './memory-directory.ts';
@@ -8,7 +9,6 @@ import { RelayManager } from './relay.ts';
 import type { RelayManagerOptions } from './relay.ts';
 import { nodeInfo, QUICK } from './testing/directory.conformance.ts';
 import { FakeFinder, fakePlayer, fakePublisher, FakeRelayClient, testConfig } from './testing/fakes.ts';
-import { until } from './testing/until.ts';
 
 const logger = pino({ level: 'silent' });
 const key = { vhost: 'v', app: 'live', stream: 'demo' };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
+import { until } from '#contract/testing/until.ts';
 import { MemoryLedger } from '../packaging/memory-ledger.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
 import type { PackagedStream } from '../packaging/packaged-stream.ts';
@@ -10,7 +11,6 @@ import { contentOf } from './testing/fake-packager.ts';
 import { testConfig } from './testing/fakes.ts';
 import { PackagingRig } from './testing/packaging-rig.ts';
 import type { RigNode } from './testing/packaging-rig.ts';
-import { until } from './testing/until.ts';
 
 const key = { vhost: 'v', app: 'live/eu', stream: 'demo' };
 
@@ -132,6 +132,30 @@ describe('packaged streams of other nodes', () => {
     }
   });
 
+  test('what nobody has since nobody watched is a gap from the first look on, on any node', async () => {
+    const rig = open();
+    const [first, second, edge] = [await rig.node('origin'), await rig.node('origin'), await rig.node('edge')];
+    await rig.settled();
+    const packaged = await first.publish(key);
+    const seen = packaged.segment();
+    const stream = await found(edge);
+    await stream.read(fileOf(await shows(stream, seen), seen));
+    await first.crash();
+    const lost = [packaged.segment(), packaged.segment()];
+    const late = await rig.node('edge');
+    await rig.settled();
+    const next = await second.publish(key, packaged.state);
+    const gaps = (of: PackagedStream) => of.snapshot?.segments.filter(({ isGap }) => isGap).map(({ seq }) => seq) ?? [];
+    const here = await found(second);
+    assert.deepEqual(gaps(here), lost, 'on the node that goes on');
+    assert.deepEqual(await here.read(fileOf(here.snapshot, seen)), contentOf(first.nodeId, seen));
+    const after = next.segment();
+    const there = await found(late);
+    await shows(there, after);
+    assert.deepEqual(gaps(there), lost, 'on one that nobody asked before');
+    assert.deepEqual(await there.read(fileOf(there.snapshot, seen)), contentOf(first.nodeId, seen));
+  });
+
   test('what nobody has since nobody watched is a gap as soon as somebody asks for it', async () => {
     const rig = open();
     const [first, second, edge] = [await rig.node('origin'), await rig.node('origin'), await rig.node('edge')];
@@ -139,7 +163,7 @@ describe('packaged streams of other nodes', () => {
     const packaged = await first.publish(key);
     const lost = [packaged.segment(), packaged.segment()];
     await first.crash();
-    const next = await second.publish(key, packaged.state);
+    const next = await second.publish(key, { ...packaged.state, isUntold: true });
     const after = next.segment();
     const stream = await found(edge);
     const before = await shows(stream, after);
@@ -159,7 +183,7 @@ describe('packaged streams of other nodes', () => {
     const packaged = await first.publish(key);
     const lost = [packaged.segment(), packaged.segment()];
     await first.crash();
-    const next = await second.publish(key, packaged.state);
+    const next = await second.publish(key, { ...packaged.state, isUntold: true });
     const stream = await found(second);
     const before = stream.snapshot;
     assert.equal(await stream.read(fileOf(before, lost[0]!)), undefined);

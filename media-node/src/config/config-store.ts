@@ -6,7 +6,7 @@ import { VhostTable } from './vhost-table.ts';
 const MAX_FAULTS_NAMED = 5;
 
 /** Validates a parsed JSON value as a whole NodeConfig. Throws ConfigError. */
-export function validateNodeConfig(json: unknown): NodeConfig {
+function validateNodeConfig(json: unknown): NodeConfig {
   const parsed = NodeConfig.safeParse(json);
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `${fieldPath(issue.path)}: ${issue.message}`);

@@ -1,5 +1,4 @@
-import { readU32 } from '../lib/bytes.ts';
-import { hex } from '../lib/bytes.ts';
+import { hex, readU32 } from '../lib/bytes.ts';
 import { FormatError } from '../lib/format-error.ts';
 import { AmfBudget, AmfReferences } from './amf-budget.ts';
 import {

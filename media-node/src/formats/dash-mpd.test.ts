@@ -55,6 +55,38 @@ test('a discontinuity begins a Period, whose beginning stays when its first segm
   assert.match(render(later), /startNumber="2"/);
 });
 
+test('a Period is described by what its own segments hold, whatever the newest hold', () => {
+  const snapshot = snapshotOf({ renditions: BOTH, durationsMs: [2_000, 2_000, 2_000, 2_000], seams: [1, 2, 3] });
+  const [video, audio] = snapshot.tracks;
+  assert.ok(video !== undefined && audio !== undefined);
+  const former = [
+    { beforeSeq: 1, tracks: [{ ...video, codecs: 'hvc1.1.6.L93.B0', width: 640, height: 360 }, audio] },
+    { beforeSeq: 3, tracks: [video] },
+  ];
+  const { media } = snapshot.segments[2] ?? assert.fail();
+  delete media.audio;
+  const told = (formerTracks: typeof former) =>
+    render({ ...snapshot, formerTracks })
+      .split('<Period ')
+      .slice(1)
+      .map((period) =>
+        [...period.matchAll(/codecs="(\S+?)"(?: width="(\d+)")?/g)].map(([, ...each]) => each.join(' ').trim()),
+      );
+  assert.deepEqual(told(former), [
+    ['hvc1.1.6.L93.B0 640', 'mp4a.40.2'],
+    ['avc1.64001f 1280'],
+    ['avc1.64001f 1280'],
+    ['avc1.64001f 1280', 'mp4a.40.2'],
+  ]);
+  // What was not told of is described as the next.
+  assert.deepEqual(told([]), [
+    ['avc1.64001f 1280', 'mp4a.40.2'],
+    ['avc1.64001f 1280', 'mp4a.40.2'],
+    ['avc1.64001f 1280'],
+    ['avc1.64001f 1280', 'mp4a.40.2'],
+  ]);
+});
+
 test('a run whose beginning is not told begins with what is listed', () => {
   const snapshot = snapshotOf({ renditions: BOTH, durationsMs: [2_000, 2_000] });
   const segments = snapshot.segments.slice(1).map((segment): PackagedSegment => {

@@ -134,13 +134,26 @@ interface Began {
 }
 
 function periodOf({ segments, began }: Run, snapshot: PackagingSnapshot, request: ManifestRequest): string {
-  const sets = snapshot.tracks.map((track) => {
-    const own = segments.filter((segment) => has(segment, track.kind));
-    return own.length === 0 ? '' : adaptationSet(track, own, began.originMs, request);
+  const sets = KINDS.map((kind) => {
+    const own = segments.filter((segment) => has(segment, kind));
+    const track = trackOf(kind, own, snapshot);
+    return track === undefined ? '' : adaptationSet(track, own, began.originMs, request);
   });
   // Of a track that is there no more. Players take no Period without anything.
   if (sets.every((set) => set === '')) return '';
   return `<Period id="${began.id}" start="${seconds(began.atMs)}">\n${sets.join('')}</Period>\n`;
+}
+
+/** What a track's segments hold; the last of them tells. Undefined where there are none. */
+function trackOf(
+  kind: Kind,
+  segments: readonly PackagedSegment[],
+  { tracks, formerTracks = [] }: PackagingSnapshot,
+): PackagedTrack | undefined {
+  const last = segments.at(-1);
+  if (last === undefined) return undefined;
+  const former = formerTracks.find(({ beforeSeq }) => last.seq < beforeSeq);
+  return (former?.tracks ?? tracks).find((track) => track.kind === kind);
 }
 
 /** Of the run, where it is told, and else, or `fromFirst`, of the first segment that is listed. */

@@ -31,6 +31,7 @@ export class EndlessBody {
   readonly #socket: Socket;
   readonly #response: ServerResponse;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #isHead: boolean;
   #hasBegun = false;
   #hasEnded = false;
 
@@ -43,6 +44,7 @@ export class EndlessBody {
     this.#socket = socket;
     this.#response = response;
     this.#headers = headers;
+    this.#isHead = request.method === 'HEAD';
     this.isChunked = request.httpVersionMajor === 1 && request.httpVersionMinor >= 1;
   }
 
@@ -51,13 +53,19 @@ export class EndlessBody {
     return this.#hasBegun;
   }
 
-  /** Sends the head with status 200, which the first bytes do as well; idempotent. */
+  /** Sends the head with status 200, which the first bytes do as well; to HEAD nothing more than that. Idempotent. */
   begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
     if (this.#response.headersSent) {
       // The request was answered otherwise.
       this.#hasEnded = true;
+      return;
+    }
+    if (this.#isHead) {
+      this.#hasEnded = true;
+      this.#response.writeHead(200, { ...this.#headers, Connection: 'close' });
+      this.#response.end();
       return;
     }
     this.#response.writeHead(200, {

@@ -104,7 +104,7 @@ function rangeOf(
 ): { readonly first: number; readonly last: number } | 'unsatisfiable' | undefined {
   // A date never matches: the files have none (§13.1.5).
   if (range === undefined || (ifRange !== undefined && ifRange !== etag)) return undefined;
-  const match = /^bytes=[ \t]*(\d{0,15})-(\d{0,15})[ \t]*$/i.exec(range);
+  const match = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(range);
   const [, from = '', to = ''] = match ?? [];
   if (match === null || (from === '' && to === '')) return undefined;
   if (from === '') {

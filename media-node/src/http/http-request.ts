@@ -48,18 +48,6 @@ export function ipOf({ remoteAddress = '' }: Pick<Socket, 'remoteAddress'>): str
   return remoteAddress.replace(/^::ffff:/, '');
 }
 
-/** Reads a request's whole body. Rejects with HttpError 413 past `maxBytes`. */
-export async function readBody(raw: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of raw as AsyncIterable<Buffer>) {
-    bytes += part.length;
-    if (bytes > maxBytes) throw new HttpError(413, `the body is larger than ${maxBytes} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
-}
-
 function decode(part: string): string {
   let text: string;
   try {

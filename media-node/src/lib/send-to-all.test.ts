@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import fc from 'fast-check';
+import { until } from '#contract/testing/until.ts';
 import { loadSendToAll, sendToAllPath } from './send-to-all.ts';
 import type { SendToAll } from './send-to-all.ts';
 
 const { EAGAIN, EBADF, ECONNRESET, ENOTSOCK, EPIPE } = constants.errno;
-const DEADLINE_MS = 30_000;
 
 /** One end that is written to by its descriptor, and the other that reads. */
 interface Pair {
@@ -21,15 +21,6 @@ interface Pair {
   readonly descriptor: number;
   /** All that the reader has got. */
   readonly received: () => Buffer;
-}
-
-/** Resolves when the condition holds; what it does on the way is part of the wait. */
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = Date.now() + DEADLINE_MS;
-  while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`not in ${DEADLINE_MS} ms: ${what}`);
-    await wait(1);
-  }
 }
 
 function required(): SendToAll {
@@ -286,7 +277,7 @@ describe('sendToAll', () => {
         for (const { reader } of all) reader.resume();
         for (const [i, { received }] of all.entries()) {
           const expected = Buffer.concat(taken[i]!);
-          await until('what was taken has come', () => received().length - before[i]! >= expected.length);
+          await until('what was taken has come', () => received().length - before[i]! >= expected.length, 1);
           assert.ok(received().subarray(before[i]).equals(expected), `reader ${i} has other bytes`);
         }
       }),

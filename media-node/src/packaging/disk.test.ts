@@ -8,6 +8,7 @@ import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { DEFAULT_VHOST } from '#contract/names.ts';
+import { until } from '#contract/testing/until.ts';
 import type { FolderSystem } from './disk-folder.ts';
 import { DiskFolder, NODE_FOLDER_SYSTEM } from './disk-folder.ts';
 import { MemoryLedger } from './memory-ledger.ts';
@@ -22,15 +23,6 @@ async function emptyFolder(t: TestContext, nodes: TestNode[] = []): Promise<stri
     await rm(folder, { recursive: true, force: true });
   });
   return folder;
-}
-
-/** Waits for a condition, looking again and again. */
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = Date.now() + 20_000;
-  while (!(await holds())) {
-    assert.ok(Date.now() < endMs, `waited for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** A folder that goes while it is being read is looked at again. */

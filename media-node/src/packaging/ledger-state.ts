@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PackagedSegment, PackagedTrack } from '#contract/packaging.ts';
+import { FormerTracks, MOST_FORMER_TRACKS, PackagedSegment, PackagedTrack } from '#contract/packaging.ts';
 import type { PackagedMedia, PackagingSnapshot } from '#contract/packaging.ts';
 
 /*
@@ -33,6 +33,7 @@ const LedgerState = LedgerHead.extend({
   /** Where the wall clock of the segments has come to. */
   endMs: z.number(),
   tracks: z.array(PackagedTrack).max(2),
+  formerTracks: z.array(FormerTracks).max(MOST_FORMER_TRACKS).optional(),
   segments: z.array(PackagedSegment).max(4_000),
 });
 export type LedgerState = z.infer<typeof LedgerState>;
@@ -69,7 +70,7 @@ export function ledgerText(state: Omit<LedgerState, 'segments' | 'version'>, seg
 
 /** The same of a stream of which a snapshot is known; `atMs`: when it was shown last, milliseconds since 1970. */
 export function ledgerTextOf(snapshot: PackagingSnapshot, atMs: number): string {
-  const { nodeId, targetDurationS, partTargetMs, tracks, segments, open, lineage } = snapshot;
+  const { nodeId, targetDurationS, partTargetMs, tracks, formerTracks, segments, open, lineage } = snapshot;
   const texts: string[] = [];
   let bytes = 0;
   for (const segment of segments.toReversed()) {
@@ -94,6 +95,7 @@ export function ledgerTextOf(snapshot: PackagingSnapshot, atMs: number): string 
     salt: lineage?.salt ?? '',
     endMs: last === undefined ? (open?.programDateTimeMs ?? 0) : last.programDateTimeMs + (durationOf(last) ?? 0),
     tracks,
+    ...(formerTracks !== undefined && { formerTracks }),
   };
   return ledgerText(state, texts);
 }

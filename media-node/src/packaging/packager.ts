@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { KeyFramesTooFar } from '#contract/admin-api.ts';
+import type { CodecLeftOut, KeyFramesTooFar } from '#contract/admin-api.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import { isWholeFrame } from '../formats/fmp4-fragment.ts';
@@ -57,6 +57,8 @@ export interface PackagerOptions {
   readonly onDisposed: (packager: Packager) => void;
   /** Its key frames are too far from each other. */
   readonly onLongGop: (detail: KeyFramesTooFar) => void;
+  /** A track is left out of its segments. */
+  readonly onLeftOut: (codec: string, detail: CodecLeftOut) => void;
 }
 
 /** Counts of a packager since it was made. */
@@ -294,7 +296,7 @@ export class Packager implements PackagedStream, StreamObserver {
   }
 
   #build(beginning: Beginning): Works {
-    const { secret, now, log, onLongGop } = this.#options;
+    const { secret, now, log, onLongGop, onLeftOut } = this.#options;
     const { format, hls } = this.#settings;
     return buildWorks(beginning, {
       stream: this.key,
@@ -308,6 +310,7 @@ export class Packager implements PackagedStream, StreamObserver {
       onPart: () => this.#onPart(),
       onSegment: (isForced) => this.#onSegment(isForced),
       onLongGop,
+      onLeftOut,
     });
   }
 

@@ -344,6 +344,11 @@ test('a codec that no segment carries is left out, and a stream of nothing else 
   await alone.publish();
   alone.feed(streamOf({ seconds: 5, gop: 0, audio: speex }));
   assert.equal(alone.packaged.snapshot, undefined);
+  for (const each of [node, alone]) {
+    const [notice, ...more] = each.packagings.notices();
+    assert.deepEqual([notice?.code, notice?.codec, notice?.detail, more], ['CodecLeftOut', 'speex', { inMp4: 0 }, []]);
+    assert.equal(each.logs.filter(({ codec }) => codec === 'speex').length, 1, 'logged once, not with each segment');
+  }
 });
 
 test('a codec that MPEG-TS alone leaves out is told with the mend, and is no track of MPEG-TS', async (t) => {
@@ -362,6 +367,42 @@ test('a codec that MPEG-TS alone leaves out is told with the mend, and is no tra
   const told = node.logs.filter(({ codec }) => codec === 'av1');
   assert.equal(told.length, 1);
   assert.match(String(told[0]?.['msg']), /left out of segments of MPEG-TS, .* set hls\.container of the Vhost to fmp4/);
+  const [notice, ...more] = node.packagings.notices();
+  assert.deepEqual([notice?.code, notice?.codec, notice?.detail, more], ['CodecLeftOut', 'av1', { inMp4: 1 }, []]);
+});
+
+test('what older segments hold is told while they are listed, by the next node too', async (t) => {
+  const node = new TestNode({ hls: { container: 'fmp4' } });
+  t.after(() => node.close());
+  await node.publish();
+  node.feed(streamOf({ seconds: 4 }));
+  assert.ok(!('formerTracks' in node.snapshot));
+  const before = node.snapshot.tracks;
+  const av1 = makeVideoTrack(5, 'av1', Buffer.from('81000c00', 'hex'));
+  // Another configuration of the same codec and size is no news.
+  node.feed(streamOf({ startMs: 4_000, seconds: 2, video: videoTrack(7) }));
+  node.feed(streamOf({ startMs: 6_000, seconds: 4, video: av1 }));
+  const { formerTracks = [], tracks } = node.snapshot;
+  assert.deepEqual(
+    formerTracks.map((each) => [each.beforeSeq, each.tracks.map(({ codecs }) => codecs)]),
+    [[3, before.map(({ codecs }) => codecs)]],
+  );
+  assert.equal(tracks[0]?.codec, 'av1');
+  const next = new TestNode({ hls: { container: 'fmp4' } }, { nodeId: 'node-2', ledger: node.ledger });
+  t.after(() => next.close());
+  next.nowMs = node.nowMs;
+  await next.publish();
+  assert.deepEqual(next.snapshot.formerTracks, formerTracks);
+  next.feed(streamOf({ seconds: 3 }));
+  assert.deepEqual(
+    next.snapshot.formerTracks?.map((each) => [each.beforeSeq, each.tracks[0]?.codec]),
+    [
+      [3, 'h264'],
+      [4, 'av1'],
+    ],
+  );
+  next.feed(streamOf({ startMs: 3_000, seconds: 30 }));
+  assert.equal(next.snapshot.formerTracks, undefined, 'those segments have left the list');
 });
 
 test('a frame whose NAL units are broken is left out, and the rest goes on', async (t) => {

@@ -177,6 +177,7 @@ export class Packagings implements PackagedStreams, SourceListener {
           this.#revision = Math.max(this.#revision, gone.revision);
         },
         onLongGop: (detail) => this.#notices.tell(stream.key, 'KeyFramesTooFar', detail),
+        onLeftOut: (codec, detail) => this.#notices.tell(stream.key, 'CodecLeftOut', detail, codec),
       });
       this.#packagers.set(id, packager);
     } else {

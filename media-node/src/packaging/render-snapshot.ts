@@ -10,11 +10,12 @@ export interface SnapshotSources {
   readonly figures: TrackFigures;
   readonly writer: SegmentWriter;
   readonly keys: SegmentKeys;
+  readonly ownFrom: number | undefined;
 }
 
 /** The snapshot of now; `before` where there is nothing to list for a moment, because another format begins. */
 export function renderSnapshot(
-  { list, figures, writer, keys }: SnapshotSources,
+  { list, figures, writer, keys, ownFrom }: SnapshotSources,
   present: Pick<PackagingSnapshot, 'nodeId' | 'revision' | 'isEnded'>,
   before: PackagingSnapshot | undefined,
 ): PackagingSnapshot | undefined {
@@ -28,6 +29,7 @@ export function renderSnapshot(
   }
   const { partTargetMs } = writer;
   const isOpenIndependent = [open?.media.video, open?.media.audio].every((media) => media?.isIndependent ?? true);
+  const formerTracks = figures.former(list.first?.seq ?? open?.seq ?? 0);
   const nextPart = present.isEnded ? undefined : writer.nextParts();
   return {
     version: 1,
@@ -37,7 +39,9 @@ export function renderSnapshot(
     isIndependent: list.isIndependent && isOpenIndependent,
     discontinuitySequence: list.discontinuitySequence,
     tracks: figures.tracks(),
+    ...(formerTracks.length > 0 && { formerTracks: [...formerTracks] }),
     segments: list.segments(),
+    ...(ownFrom !== undefined && (list.first?.seq ?? ownFrom) < ownFrom && { ownFrom }),
     ...(open !== undefined && { open }),
     ...(nextPart !== undefined && { nextPart }),
     lineage: { format: writer.settings.format.id, salt: keys.salt },

@@ -42,6 +42,10 @@ export class SegmentList {
     return this.#listed.length;
   }
 
+  get first(): PackagedSegment | undefined {
+    return this.#listed[0]?.segment;
+  }
+
   get last(): PackagedSegment | undefined {
     return this.#listed.at(-1)?.segment;
   }

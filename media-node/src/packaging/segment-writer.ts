@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { KeyFramesTooFar } from '#contract/admin-api.ts';
+import type { CodecLeftOut, KeyFramesTooFar } from '#contract/admin-api.ts';
 import type { VhostConfig } from '#contract/node-config.ts';
 import type { PackagedMedia, PackagedSegment, PackagingSnapshot } from '#contract/packaging.ts';
 import { carries } from '../formats/fmp4.ts';
@@ -10,6 +10,7 @@ import type { Track } from '../media/track.ts';
 import type { StreamKey } from '../stream/stream-key.ts';
 import type { FileGroup, StreamFiles } from './file-store.ts';
 import { ForcedCuts } from './forced-cuts.ts';
+import { LeftOutTracks } from './left-out-tracks.ts';
 import type { PackagingFormat } from './packaging-format.ts';
 import { partTargetOf } from './part-target.ts';
 import type { CmafPart } from './renditions.ts';
@@ -50,6 +51,8 @@ export interface SegmentWriterOptions {
   readonly onSegment: (isForced: boolean) => void;
   /** A GOP was longer than the target duration. */
   readonly onLongGop: (detail: KeyFramesTooFar) => void;
+  /** A track of this codec is left out; said again while no track at all is carried. */
+  readonly onLeftOut: (codec: string, detail: CodecLeftOut) => void;
 }
 
 type Media = PackagingSnapshot['segments'][number]['media'];
@@ -97,10 +100,12 @@ export class SegmentWriter implements SegmentSink {
   /** Frames that a muxer could not take. */
   broken = 0;
   readonly #forcedCuts: ForcedCuts;
+  readonly #leftOut: LeftOutTracks;
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
     this.#forcedCuts = new ForcedCuts(options.log, options.onLongGop);
+    this.#leftOut = new LeftOutTracks(options.log, options.onLeftOut);
     this.#settings = options.settings;
     this.#seq = options.seq;
     this.#isContinued = options.isContinued;
@@ -183,7 +188,10 @@ export class SegmentWriter implements SegmentSink {
       !this.#hasAny
     ) {
       this.#setTracks(tracks);
-      figures.setTracks(tracks.filter((track) => this.#carries(track)));
+      figures.setTracks(
+        tracks.filter((track) => this.#carries(track)),
+        seq,
+      );
     }
     this.#ts?.begin();
     for (const kind of KINDS) {
@@ -254,7 +262,7 @@ export class SegmentWriter implements SegmentSink {
   #setTracks(tracks: readonly Track[]): void {
     const { hasTs, hasCmaf } = this.#settings.format;
     this.#tracks = tracks;
-    for (const track of tracks) this.#tellLeftOut(track);
+    for (const track of tracks) this.#leftOut.look(track, this.#settings.format);
     const ofTs = hasTs ? tracks.filter((track) => TsMuxer.carries(track)) : [];
     if (ofTs.length === 0) this.#ts = undefined;
     else if (this.#ts === undefined) this.#ts = new TsRendition(ofTs);
@@ -262,20 +270,6 @@ export class SegmentWriter implements SegmentSink {
     for (const kind of KINDS) {
       const track = hasCmaf ? tracks.find((each) => each.kind === kind && carries(each)) : undefined;
       if (this.#cmaf[kind]?.rendition.track !== track) this.#cmaf[kind] = track && this.#newCmaf(track);
-    }
-  }
-
-  #tellLeftOut(track: Track): void {
-    const { hasTs, hasCmaf } = this.#settings.format;
-    const { log } = this.#options;
-    const { codec } = track;
-    if (!carries(track) && (hasCmaf || !TsMuxer.carries(track))) {
-      log.warn({ codec }, 'track left out of segments: they do not carry its codec');
-    } else if (hasTs && !TsMuxer.carries(track)) {
-      log.warn(
-        { codec },
-        'track left out of segments of MPEG-TS, which does not carry its codec: set hls.container of the Vhost to fmp4, or publish another codec',
-      );
     }
   }
 

@@ -45,7 +45,7 @@ test('another node goes on with the playlist: numbers, keys and old segments, af
   second.nowMs = first.nowMs + 4_000;
   await second.publish();
   assert.deepEqual(second.snapshot.segments, before.segments, 'the old segments are listed at once');
-  assert.equal(second.snapshot.nodeId, 'node-2');
+  assert.deepEqual([second.snapshot.nodeId, second.snapshot.ownFrom, before.ownFrom], ['node-2', 7, undefined]);
   second.feed(streamOf({ startMs: 500, seconds: 3 }));
   const { segments, targetDurationS } = second.snapshot;
   const made = segments.at(-1);

@@ -1,4 +1,4 @@
-import type { PackagedSegment, PackagedTrack } from '#contract/packaging.ts';
+import type { FormerTracks, PackagedSegment, PackagedTrack } from '#contract/packaging.ts';
 import type { LedgerState } from './ledger-state.ts';
 import { nextSeq } from './ledger-state.ts';
 import type { Recalled } from './recollection.ts';
@@ -21,6 +21,7 @@ export interface Beginning {
   readonly salt: string | undefined;
   readonly endMs: number;
   readonly tracks: readonly PackagedTrack[];
+  readonly formerTracks: readonly FormerTracks[];
 }
 
 export interface BeginningContext {
@@ -58,7 +59,7 @@ export function beginningOf(
     const discontinuitySequence = state.discontinuitySequence + gone + 1;
     return { ...NEW, before: state, seq, discontinuitySequence, salt, endMs: Math.min(endMs, nowMs) };
   }
-  const { targetDurationS, partTargetMs, discontinuitySequence, tracks } = state;
+  const { targetDurationS, partTargetMs, discontinuitySequence, tracks, formerTracks = [] } = state;
   const segments = state.isLowLatency ? [...state.segments, gapAfter(state)] : state.segments;
   return {
     before: state,
@@ -71,6 +72,7 @@ export function beginningOf(
     salt,
     endMs,
     tracks,
+    formerTracks,
   };
 }
 
@@ -85,6 +87,7 @@ const NEW: Beginning = {
   salt: undefined,
   endMs: 0,
   tracks: [],
+  formerTracks: [],
 };
 
 /** The segment that was open when its origin went away. */

@@ -1,4 +1,5 @@
-import type { PackagedTrack } from '#contract/packaging.ts';
+import type { FormerTracks, PackagedTrack } from '#contract/packaging.ts';
+import { MOST_FORMER_TRACKS } from '#contract/packaging.ts';
 import { codecString } from '../formats/codec-string.ts';
 import { TsMuxer } from '../formats/mpegts-muxer.ts';
 import type { Track } from '../media/track.ts';
@@ -29,9 +30,26 @@ export class TrackFigures {
   readonly #kinds: Readonly<Record<Kind, Figures>> = { video: newFigures(), audio: newFigures() };
   /** Until there are tracks here. */
   #restored: readonly PackagedTrack[] | undefined;
+  #former: readonly FormerTracks[] = [];
 
-  /** The tracks of the segments from now on. */
-  setTracks(tracks: readonly Track[]): void {
+  /** The tracks of the segments from number `seq` on. */
+  setTracks(tracks: readonly Track[], seq: number): void {
+    const before = this.tracks();
+    this.#setTracks(tracks);
+    const after = this.tracks();
+    const hasChanged = before.some((each) => !after.some((other) => isAlike(each, other)));
+    if (hasChanged) this.#former = [...this.#former, { beforeSeq: seq, tracks: before }].slice(-MOST_FORMER_TRACKS);
+  }
+
+  /** What segments held before they held what `tracks` tells, from number `firstSeq` on. */
+  former(firstSeq: number): readonly FormerTracks[] {
+    if (this.#former.some(({ beforeSeq }) => beforeSeq <= firstSeq)) {
+      this.#former = this.#former.filter(({ beforeSeq }) => beforeSeq > firstSeq);
+    }
+    return this.#former;
+  }
+
+  #setTracks(tracks: readonly Track[]): void {
     this.#restored = undefined;
     for (const kind of ['video', 'audio'] as const) {
       const figures = this.#kinds[kind];
@@ -45,7 +63,8 @@ export class TrackFigures {
   }
 
   /** What another node has found of the same playlist. */
-  restore(tracks: readonly PackagedTrack[]): void {
+  restore(tracks: readonly PackagedTrack[], former: readonly FormerTracks[] = []): void {
+    this.#former = former;
     for (const { kind, peakBitrate } of tracks) this.#kinds[kind].peakBitrate = peakBitrate;
     this.#restored = tracks;
   }
@@ -103,6 +122,13 @@ export class TrackFigures {
       ];
     });
   }
+}
+
+/** What a player needs to be told of a track, whatever its rates are by now. */
+function isAlike(one: PackagedTrack, other: PackagedTrack): boolean {
+  return (['kind', 'codecs', 'width', 'height', 'sampleRate', 'channels'] as const).every(
+    (name) => one[name] === other[name],
+  );
 }
 
 function newFigures(): Figures {

@@ -14,13 +14,15 @@ export interface Works {
   readonly writer: SegmentWriter;
   readonly segmenter: Segmenter;
   readonly keys: SegmentKeys;
+  /** Number of the first segment that this node made, in a playlist that it went on with. */
+  readonly ownFrom: number | undefined;
   /** Number of the last segment listed; -1 before there is one. */
   lastSeq: number;
 }
 
 export interface WorksOptions extends Pick<
   SegmentWriterOptions,
-  'stream' | 'settings' | 'files' | 'now' | 'log' | 'onPart' | 'onSegment' | 'onLongGop'
+  'stream' | 'settings' | 'files' | 'now' | 'log' | 'onPart' | 'onSegment' | 'onLongGop' | 'onLeftOut'
 > {
   readonly fragmentMs: number;
   readonly windowMs: number;
@@ -48,11 +50,12 @@ export function buildWorks(beginning: Beginning, options: WorksOptions): Works {
     list.push(segment, group);
   }
   const figures = new TrackFigures();
-  figures.restore(beginning.tracks);
+  figures.restore(beginning.tracks, beginning.formerTracks);
   const { seq, isContinued, partTargetMs, endMs, targetDurationS } = beginning;
   const writer = new SegmentWriter({ ...rest, list, figures, keys, seq, isContinued, partTargetMs, endMs });
   const segmenter = new Segmenter(writer, { fragmentMs, targetDurationS });
-  return { list, figures, writer, segmenter, keys, lastSeq: seq - 1 };
+  const ownFrom = isContinued ? seq : undefined;
+  return { list, figures, writer, segmenter, keys, ownFrom, lastSeq: seq - 1 };
 }
 
 /**
@@ -81,6 +84,7 @@ export function numbersTextOf({ list, writer, keys, lastSeq }: Works, nodeId: st
 export function stateTextOf({ list, writer, figures, keys, lastSeq }: Works, nodeId: string, atMs: number): string {
   const { texts, discontinuitySequence } = list.texts(MAX_SEGMENTS_BYTES);
   const { format } = writer.settings;
+  const formerTracks = figures.former(list.first?.seq ?? lastSeq);
   return ledgerText(
     {
       nodeId,
@@ -94,6 +98,7 @@ export function stateTextOf({ list, writer, figures, keys, lastSeq }: Works, nod
       salt: keys.salt,
       endMs: writer.endMs,
       tracks: figures.tracks(),
+      ...(formerTracks.length > 0 && { formerTracks: [...formerTracks] }),
     },
     texts,
   );

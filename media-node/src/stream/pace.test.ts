@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import * as fc from 'fast-check';
 import type { MergeWindow } from './merge-window.ts';
 import { StreamRegistry } from './stream-registry.ts';
 import type { StreamObserver } from './stream-observer.ts';
@@ -26,14 +27,16 @@ function setUp(mwLatency: MergeWindow = 350) {
   let sent = 0;
   let nextMs = 0;
   let isSilent = false;
+  const send = (): void => {
+    if (isSilent || time.nowMs < nextMs) return;
+    nextMs += FRAME_MS;
+    const dtsMs = sent++ * FRAME_MS;
+    tap.receive(() => ingest.frame(video(dtsMs, dtsMs % 1_000 === 0)));
+  };
   const pass = (ms: number): void => {
     const untilMs = time.nowMs + ms;
     while (time.nowMs < untilMs) {
-      if (!isSilent && time.nowMs >= nextMs) {
-        nextMs += FRAME_MS;
-        const dtsMs = sent++ * FRAME_MS;
-        tap.receive(() => ingest.frame(video(dtsMs, dtsMs % 1_000 === 0)));
-      }
+      send();
       time.run(time.nowMs + 1);
     }
   };
@@ -46,11 +49,16 @@ function setUp(mwLatency: MergeWindow = 350) {
     }
     return most;
   };
+  /** The event loop is held up: frames come, and what was due meanwhile is late. */
+  const stall = (ms: number): void => {
+    for (const untilMs = time.nowMs + ms; time.nowMs < untilMs; time.nowMs++) send();
+    time.run(time.nowMs);
+  };
   const silence = (value: boolean): void => {
     isSilent = value;
     nextMs = Math.max(nextMs, time.nowMs);
   };
-  return { time, rules, stream, tap, ingest, source, pass, mostWaiting, silence, sent: () => sent };
+  return { time, rules, stream, tap, ingest, source, pass, stall, mostWaiting, silence, sent: () => sent };
 }
 
 function observer(mostDelayMs?: number): StreamObserver & { frames: number } {
@@ -228,6 +236,67 @@ describe('the pace of a source', () => {
     assert.equal(stream.stats().framesIn, framesIn + 1);
     pass(100);
     assert.equal(tap.isOpen, false);
+  });
+
+  test('goes on when a flush is so late that the next one finds nothing', () => {
+    for (let lateMs = 1; lateMs <= 800; lateMs++) {
+      const { pass, stall, stream, sent } = setUp(350);
+      stream.play(new FakePlayer());
+      pass(2_000);
+      stall(lateMs);
+      pass(1_000);
+      assert.ok(stream.stats().framesIn >= sent() - 10, `after ${lateMs} ms`);
+    }
+  });
+
+  test('goes on when the last viewer leaves', () => {
+    for (const window of ['realtime', 100, 350] as const) {
+      const { pass, stream, sent } = setUp(window);
+      const playback = stream.play(new FakePlayer());
+      pass(2_000);
+      playback.leave();
+      pass(1_000);
+      assert.ok(stream.stats().framesIn >= sent() - 6, `${window}`);
+    }
+  });
+
+  test('goes on whatever happens: who comes and goes, other windows, silence, a held-up event loop', () => {
+    const window = fc.constantFrom<MergeWindow>('realtime', 'auto', 20, 100, 350, 1_000);
+    const ms = fc.oneof(fc.nat(60), fc.nat(800));
+    const step = fc.oneof(
+      fc.record({ kind: fc.constantFrom('pass', 'stall', 'silence'), ms }),
+      fc.record({ kind: fc.constant('window'), window }),
+      fc.record({ kind: fc.constantFrom('viewer', 'relay', 'observer') }),
+      fc.record({ kind: fc.constant('leave'), who: fc.nat() }),
+      fc.record({ kind: fc.constant('bytes'), each: fc.constantFrom(100, 1_000, 20_000, 1_000_000) }),
+    );
+    fc.assert(
+      fc.property(window, fc.array(step, { size: 'max', maxLength: 40 }), (first, steps) => {
+        const { tap, pass, stall, silence, stream, rules, sent } = setUp(first);
+        const leavers: (() => void)[] = [];
+        const play = (isRelay: boolean): void => {
+          const playback = stream.play(new FakePlayer({ isRelay }));
+          leavers.push(() => playback.leave());
+        };
+        for (const each of steps) {
+          if ('ms' in each) {
+            if (each.kind === 'silence') silence(true);
+            (each.kind === 'stall' ? stall : pass)(each.ms);
+            silence(false);
+          } else if ('window' in each) rules.mwLatency = each.window;
+          else if ('each' in each) tap.bytesEach = each.each;
+          else if ('who' in each) leavers.splice(each.who % Math.max(1, leavers.length), 1)[0]?.();
+          else if (each.kind === 'observer') leavers.push(stream.observe(observer()));
+          else play(each.kind === 'relay');
+        }
+        pass(1_000);
+        assert.ok(stream.stats().framesIn >= sent() - 11, `${sent() - stream.stats().framesIn} frames wait`);
+        for (const leave of leavers) leave();
+        pass(1_000);
+        assert.ok(stream.stats().framesIn >= sent() - 6, `${sent() - stream.stats().framesIn} frames wait for nobody`);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   test('ends with the source: its tap is open again, the next source has its own', () => {

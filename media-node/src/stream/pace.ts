@@ -32,6 +32,8 @@ export class Pace implements Drawable, Flushable {
   #cadence = new Cadence();
   /** The next look for a video frame. */
   #look: FlushTicket | undefined;
+  /** Set while viewers' flushes draw, and nobody else: how long bytes may wait where none follows. */
+  #unflushedMs: number | undefined;
   #tap: SourceTap | undefined;
   #isOpen = true;
   #isDrawing = false;
@@ -58,6 +60,11 @@ export class Pace implements Drawable, Flushable {
     return this.#isDrawing;
   }
 
+  /** Only flushes draw: who takes one back has to say again how long bytes may wait. */
+  get awaitsFlush(): boolean {
+    return this.#unflushedMs !== undefined;
+  }
+
   /** Another source, or one that is always read at once. It is, until it is told otherwise. */
   begin(tap: SourceTap | undefined): void {
     this.end();
@@ -77,6 +84,7 @@ export class Pace implements Drawable, Flushable {
   open(): void {
     if (this.#isOpen) return;
     this.#isOpen = true;
+    this.#unflushedMs = undefined;
     this.#clock.remove(this);
     this.#cancelLook();
     this.#tap?.open();
@@ -111,6 +119,7 @@ export class Pace implements Drawable, Flushable {
       return;
     }
     if (this.#isOpen && nowMs < this.#listensUntilMs) return;
+    this.#unflushedMs = flushMs <= waitMs ? periodMs : undefined;
     if (flushMs <= waitMs) this.#clock.remove(this);
     else this.#clock.add(this, periodMs);
     this.#shut(tap, nowMs);
@@ -135,7 +144,10 @@ export class Pace implements Drawable, Flushable {
     if (tap === undefined || this.#isOpen || this.#isDrawing) return;
     const nowMs = this.#clock.now();
     const sinceMs = nowMs - this.#drawnAtMs;
-    if (sinceMs < LEAST_APART_MS) return;
+    if (sinceMs < LEAST_APART_MS) {
+      this.#drawAgain(nowMs);
+      return;
+    }
     this.#drawnAtMs = nowMs;
     this.#isDrawing = true;
     this.#hasDrawnVideo = false;
@@ -150,10 +162,16 @@ export class Pace implements Drawable, Flushable {
     this.#measure(bytes, sinceMs);
     if (bytes === 0) {
       if (nowMs - this.#heardAtMs >= SILENT_MS) this.open();
+      else this.#drawAgain(nowMs);
       return;
     }
     this.#heardAtMs = nowMs;
     this.#onDrawn(this.#hasDrawnVideo);
+  }
+
+  /** What brings nothing has nothing flushed: where only flushes draw, perhaps none follows. */
+  #drawAgain(nowMs: number): void {
+    if (this.#unflushedMs !== undefined) this.#look ??= this.#clock.at(this, nowMs + this.#unflushedMs);
   }
 
   /** In real time: shut until the next video frame is likely to be there. */
@@ -164,6 +182,7 @@ export class Pace implements Drawable, Flushable {
       return;
     }
     if (this.#isOpen && nowMs < this.#listensUntilMs) return;
+    this.#unflushedMs = undefined;
     this.#clock.remove(this);
     this.#cancelLook();
     this.#look = this.#clock.at(this, lookMs);

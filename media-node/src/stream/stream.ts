@@ -80,6 +80,8 @@ export class Stream {
     this.key = key;
     this.#owner = owner;
     this.#audience = new Audience(this, owner.flushPolicy, number, () => {
+      // With the last one its flush is gone, which would have read the source.
+      if (this.#pace.awaitsFlush) this.#requestFlush(true);
       this.#updateDemand();
       this.#leftIdle();
     });

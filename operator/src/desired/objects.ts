@@ -23,7 +23,6 @@ export const OWNED_TYPES = {
   NetworkPolicy: { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' },
   StatefulSet: { apiVersion: 'apps/v1', kind: 'StatefulSet' },
 } as const satisfies Record<string, ObjectType>;
-export type OwnedKind = keyof typeof OWNED_TYPES;
 
 /** What the objects of a cluster are made from, beside the LiveCluster. */
 export interface DesiredInput {

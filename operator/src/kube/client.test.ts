@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
 import { createKubeClient } from './client.ts';
 import type { KubeClient } from './client.ts';
-import { FakeApiServer, json, kubeConfigFor, list, reset, silence, status, until } from './fake-api-server.ts';
+import { FakeApiServer, json, kubeConfigFor, list, reset, silence, status } from './fake-api-server.ts';
 import type { Answer } from './fake-api-server.ts';
 import { KubeError } from './kube-error.ts';
 import type { KubeErrorCode } from './kube-error.ts';
@@ -254,7 +255,7 @@ describe('failures', () => {
     });
     for (let seen = 1; seen <= 2; seen += 1) {
       const call = assert.rejects(timed.get(POD_A, { timeoutMs: 5000 }), withCode('timeout'));
-      await until(() => server.requests.length === seen, 'the request');
+      await until('the request', () => server.requests.length === seen);
       await clock.advance(5000);
       await call;
     }
@@ -265,7 +266,7 @@ describe('failures', () => {
     const calling = new AbortController();
     server.next(silence);
     const call = assert.rejects(client.get(POD_A, { signal: calling.signal }), withCode('aborted'));
-    await until(() => server.requests.length === 1, 'the request');
+    await until('the request', () => server.requests.length === 1);
     calling.abort();
     await call;
     await assert.rejects(client.get(POD_A, { signal: calling.signal }), withCode('aborted'));
@@ -275,7 +276,7 @@ describe('failures', () => {
   test('close ends calls under way and refuses later ones', async () => {
     server.next(silence);
     const call = assert.rejects(client.get(POD_A), withCode('aborted'));
-    await until(() => server.requests.length === 1, 'the request');
+    await until('the request', () => server.requests.length === 1);
     client.close('over');
     client.close('again');
     await call;
@@ -359,7 +360,7 @@ describe('write guard', () => {
       guarded.apply(pod('a'), { fieldManager: 'm', timeoutMs: 60_000 }),
       withCode('timeout'),
     );
-    await until(() => server.requests.length === 1, 'the request');
+    await until('the request', () => server.requests.length === 1);
     await clock.advance(5000);
     await write;
     guarded.close('done');

@@ -225,11 +225,6 @@ export class KubeClient {
     });
   }
 
-  /** Any GET that answers JSON, for paths that are no object: `/version`, `/readyz?verbose` is not. */
-  getPath(path: string, options: CallOptions = {}): Promise<unknown> {
-    return this.#http.call({ method: 'GET', path, ...options });
-  }
-
   /** Cuts every connection; calls under way, and later ones, reject with KubeError `aborted`. */
   close(reason: string): void {
     this.#http.close(reason);

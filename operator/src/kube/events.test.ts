@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { pino } from 'pino';
+import { until } from '#contract/testing/until.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
 import type { KubeClient } from './client.ts';
 import { EventRecorder } from './events.ts';
-import { FakeApiServer, json, reset, silence, status, until } from './fake-api-server.ts';
+import { FakeApiServer, json, reset, silence, status } from './fake-api-server.ts';
 import type { KubeObject } from './object.ts';
 
 const CLUSTER: KubeObject = {
@@ -69,7 +70,7 @@ test('the same thing said again counts up one series, at most once a minute', as
   }
   assert.equal(server.requests.length, 1);
   await clock.advance(60_000);
-  await until(() => server.requests.length === 2, 'the update');
+  await until('the update', () => server.requests.length === 2);
   await recorder.flush();
   const [create, update] = server.requests;
   assert.equal(update?.method, 'PATCH');
@@ -98,7 +99,7 @@ test('a series whose event has run out is written anew with its count', async ()
   recorder.record(CLUSTER, REPAIRED);
   server.next(status(404, 'NotFound'));
   await clock.advance(60_000);
-  await until(() => server.requests.length === 3, 'the new event');
+  await until('the new event', () => server.requests.length === 3);
   assert.deepEqual((body(2) as { series: { count: number } }).series.count, 2);
 });
 
@@ -106,7 +107,7 @@ test('what fails in passing is tried again; what is refused is dropped, and the 
   server.next(reset, status(500, 'InternalError'));
   recorder.record(CLUSTER, REPAIRED);
   for (let failure = 1; failure <= 2; failure += 1) {
-    await until(() => server.requests.length === failure && clock.delaysMs.includes(2000 * failure), 'a failure');
+    await until('a failure', () => server.requests.length === failure && clock.delaysMs.includes(2000 * failure));
     await clock.advance(2000 * failure);
   }
   await recorder.flush();
@@ -122,9 +123,9 @@ test('what fails in passing is tried again; what is refused is dropped, and the 
 test('a flood is limited to a burst of 50 and 5 a second, and what waits to a queue of 256', async () => {
   for (let event = 0; event < 1000; event += 1) recorder.record(CLUSTER, { ...REPAIRED, note: `event ${event}` });
   assert.equal(recorder.dropped, 1000 - 256 - 1, 'one is under way');
-  await until(() => server.requests.length === 50 && clock.delaysMs.length === 1, 'the burst');
+  await until('the burst', () => server.requests.length === 50 && clock.delaysMs.length === 1);
   await clock.advance(200);
-  await until(() => server.requests.length === 51 && clock.delaysMs.length === 1, 'one more');
+  await until('one more', () => server.requests.length === 51 && clock.delaysMs.length === 1);
 });
 
 test('a long note is cut at 1 KiB, between two characters', async () => {
@@ -137,7 +138,7 @@ test('close drops what waits and ends a call under way', async () => {
   server.next(silence);
   recorder.record(CLUSTER, REPAIRED);
   recorder.record(CLUSTER, { ...REPAIRED, reason: 'Other' });
-  await until(() => server.requests.length === 1, 'the first event');
+  await until('the first event', () => server.requests.length === 1);
   await Promise.all([recorder.close('shutdown'), recorder.close('again')]);
   recorder.record(CLUSTER, REPAIRED);
   await recorder.flush();

@@ -150,14 +150,3 @@ export function list(items: readonly unknown[], resourceVersion: string, next = 
   const metadata = { resourceVersion, ...(next ? { continue: next } : {}) };
   return json({ kind: 'List', apiVersion: 'v1', metadata, items });
 }
-
-/** Waits for a condition, at most 30 s. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const endMs = Date.now() + 30_000;
-  while (!condition()) {
-    if (Date.now() > endMs) throw new Error(`waited 30 s in vain: ${what}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 2);
-    });
-  }
-}

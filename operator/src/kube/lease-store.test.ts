@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { pino } from 'pino';
+import { until } from '#contract/testing/until.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
 import { LeaderLease } from '../runtime/leader-lease.ts';
 import type { KubeClient } from './client.ts';
-import { FakeApiServer, json, reset, silence, status, until } from './fake-api-server.ts';
+import { FakeApiServer, json, reset, silence, status } from './fake-api-server.ts';
 import { isKubeError } from './kube-error.ts';
 import { KubeLeaseStore } from './lease-store.ts';
 
@@ -95,17 +96,17 @@ test('a leader keeps its lease over a reset and a 500, and loses it to a silent 
     server.next(fault);
     for (let renewal = 0; renewal < 2; renewal += 1) {
       const before = server.requests.length;
-      await until(() => clock.delaysMs.includes(2000), 'the wait for the next renewal');
+      await until('the wait for the next renewal', () => clock.delaysMs.includes(2000));
       await clock.advance(2000);
-      await until(() => server.requests.length > before, 'a call');
+      await until('a call', () => server.requests.length > before);
     }
   }
-  await until(() => clock.delaysMs.includes(2000), 'the last renewal');
+  await until('the last renewal', () => clock.delaysMs.includes(2000));
   assert.equal(leader.isWriteAllowed(), true);
 
   server.otherwise = silence;
   await clock.advance(2000);
-  await until(() => clock.delaysMs.includes(5000), 'the call that hangs');
+  await until('the call that hangs', () => clock.delaysMs.includes(5000));
   await clock.advance(8000);
   assert.deepEqual([(await leader.ended).kind, leader.isWriteAllowed()], ['lost', false]);
   await leader.release('done');

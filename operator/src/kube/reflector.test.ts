@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
+import { until } from '#contract/testing/until.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
 import type { KubeClient } from './client.ts';
-import { FakeApiServer, list, reset, silence, status, statusBody, until } from './fake-api-server.ts';
+import { FakeApiServer, list, reset, silence, status, statusBody } from './fake-api-server.ts';
 import type { Answer, SeenWatch } from './fake-api-server.ts';
 import { Reflector } from './reflector.ts';
 import type { ReflectorOptions } from './reflector.ts';
@@ -60,13 +61,13 @@ async function start(...pods: ReturnType<typeof pod>[]): Promise<SeenWatch> {
 
 /** The nth watch, once it is connected. */
 async function watch(nth: number): Promise<SeenWatch> {
-  await until(() => server.watches.length >= nth, `watch ${nth}`);
+  await until(`watch ${nth}`, () => server.watches.length >= nth);
   const found = server.watches[nth - 1];
   assert(found);
   return found;
 }
 
-const sawTold = (count: number) => until(() => told.length >= count, `${count} changes; there are ${told.join(', ')}`);
+const sawTold = (count: number) => until(`${count} changes; there are ${told.join(', ')}`, () => told.length >= count);
 
 /** Lists and watches that the server has seen, in order. */
 const seen = () => server.requests.map(({ query }) => (query['watch'] ? `watch ${query['resourceVersion']}` : 'list'));
@@ -183,7 +184,7 @@ describe('failures, after each of which the informer of the client library stops
     test(`the first list fails with ${name}: it is tried again`, async () => {
       server.next(failure, list([pod('a', '1')], '10'));
       reflector.start();
-      await until(() => logged.length === 1, 'the log line');
+      await until('the log line', () => logged.length === 1);
       assert.deepEqual(clock.delaysMs, [delayMs]);
       assert.equal(server.requests.length, 1);
       await clock.advance(delayMs);
@@ -194,7 +195,7 @@ describe('failures, after each of which the informer of the client library stops
     test(`the watch is refused with ${name}: it goes on from where it was, without a list`, async () => {
       server.next(list([], '10'), failure);
       reflector.start();
-      await until(() => logged.length === 1, 'the log line');
+      await until('the log line', () => logged.length === 1);
       assert.deepEqual(clock.delaysMs, [delayMs]);
       await clock.advance(delayMs);
       (await watch(1)).send('ADDED', pod('a', '11'));
@@ -207,7 +208,7 @@ describe('failures, after each of which the informer of the client library stops
     const first = await start(pod('a', '1'));
     server.next(status(500, 'InternalError'), list([pod('b', '20')], '30'));
     first.send('ERROR', statusBody(410, 'Expired'));
-    await until(() => logged.length === 2, 'the log lines');
+    await until('the log lines', () => logged.length === 2);
     assert.deepEqual([...reflector.cache.keys()], ['media/a']);
     await clock.advance(30_000);
     await watch(2);
@@ -219,7 +220,7 @@ describe('failures, after each of which the informer of the client library stops
     reflector.start();
     const delays: number[] = [];
     for (let failure = 1; failure <= 8; failure += 1) {
-      await until(() => logged.length === failure && clock.delaysMs.length === 1, 'a failure');
+      await until('a failure', () => logged.length === failure && clock.delaysMs.length === 1);
       delays.push(...clock.delaysMs);
       if (failure === 8) server.next(list([], '10'));
       await clock.advance(30_000);
@@ -229,14 +230,14 @@ describe('failures, after each of which the informer of the client library stops
     first.send('ADDED', pod('a', '11'));
     await sawTold(1);
     first.response.socket?.resetAndDestroy();
-    await until(() => logged.length === 9 && clock.delaysMs.includes(800), 'the next failure');
+    await until('the next failure', () => logged.length === 9 && clock.delaysMs.includes(800));
   });
 
   test('the delays are spread by lot', async () => {
     reflector = reflect({ random: () => 0 });
     server.otherwise = status(500, 'InternalError');
     reflector.start();
-    await until(() => clock.delaysMs.includes(600), 'a delay at the lower end');
+    await until('a delay at the lower end', () => clock.delaysMs.includes(600));
   });
 
   test('a connection that breaks during the watch is taken up from the last bookmark', async () => {
@@ -245,8 +246,8 @@ describe('failures, after each of which the informer of the client library stops
     first.send('BOOKMARK', bookmark('500'));
     await sawTold(1);
     first.response.socket?.end();
-    await until(() => first.isOver, 'the end of the watch');
-    await until(() => clock.delaysMs.includes(800), 'the delay');
+    await until('the end of the watch', () => first.isOver);
+    await until('the delay', () => clock.delaysMs.includes(800));
     await clock.advance(800);
     await watch(2);
     assert.deepEqual(seen(), ['list', 'watch 10', 'watch 500']);
@@ -276,7 +277,7 @@ describe('failures, after each of which the informer of the client library stops
       (request.query['watch'] ? status(410, 'Expired') : list([], '10'))(response, request);
     server.openWatch = () => status(410, 'Expired');
     reflector.start();
-    await until(() => clock.delaysMs.includes(1600), 'the pause');
+    await until('the pause', () => clock.delaysMs.includes(1600));
     assert.deepEqual(seen(), ['list', 'watch 10', 'list', 'watch 10']);
   });
 
@@ -284,7 +285,7 @@ describe('failures, after each of which the informer of the client library stops
     server.openWatch = () => (response) => response.writeHead(200).end();
     server.next(list([], '10'));
     reflector.start();
-    await until(() => clock.delaysMs.includes(800), 'the pause');
+    await until('the pause', () => clock.delaysMs.includes(800));
     assert.deepEqual(seen(), ['list', 'watch 10']);
   });
 
@@ -293,7 +294,7 @@ describe('failures, after each of which the informer of the client library stops
     for (let minute = 0; minute < 5; minute += 1) {
       await clock.advance(60_000);
       first.send('BOOKMARK', bookmark(String(100 + minute)));
-      await until(() => clock.delaysMs.filter((delayMs) => delayMs === 90_000).length === 1, 'the bookmark');
+      await until('the bookmark', () => clock.delaysMs.filter((delayMs) => delayMs === 90_000).length === 1);
     }
     first.response.end();
     await watch(2);
@@ -308,7 +309,7 @@ describe('silence', () => {
     assert.equal(first.isOver, false);
     await clock.advance(1);
     await watch(2);
-    await until(() => first.isOver, 'the end of the silent connection');
+    await until('the end of the silent connection', () => first.isOver);
     assert.deepEqual(seen(), ['list', 'watch 10', 'watch 10']);
     assert.deepEqual(told, ['add a']);
   });
@@ -330,9 +331,9 @@ describe('silence', () => {
   test('a list that never answers is given up after 30 s', async () => {
     server.next(silence, list([pod('a', '1')], '10'));
     reflector.start();
-    await until(() => server.requests.length === 1, 'the list');
+    await until('the list', () => server.requests.length === 1);
     await clock.advance(30_000);
-    await until(() => logged.length === 1, 'the log line');
+    await until('the log line', () => logged.length === 1);
     await clock.advance(800);
     await watch(1);
     assert.deepEqual(told, ['add a']);
@@ -352,7 +353,7 @@ describe('the end', () => {
   test('close ends the watch, and nothing brings it back', async () => {
     const first = await start(pod('a', '1'));
     await Promise.all([reflector.close('lost leadership'), reflector.close('again')]);
-    await until(() => first.isOver, 'the end of the watch');
+    await until('the end of the watch', () => first.isOver);
     reflector.start();
     await clock.advance(3_600_000);
     assert.deepEqual(seen(), ['list', 'watch 10']);
@@ -365,7 +366,7 @@ describe('the end', () => {
       answer = () => list([pod('a', '1')], '10')(response, request);
     });
     reflector.start();
-    await until(() => server.requests.length === 1, 'the list');
+    await until('the list', () => server.requests.length === 1);
     const closed = reflector.close('lost leadership');
     answer();
     await closed;
@@ -376,7 +377,7 @@ describe('the end', () => {
   test('close during a pause ends it', async () => {
     server.next(reset);
     reflector.start();
-    await until(() => clock.delaysMs.includes(800), 'the pause');
+    await until('the pause', () => clock.delaysMs.includes(800));
     await reflector.close('lost leadership');
     assert.deepEqual([clock.delaysMs, seen()], [[], ['list']]);
   });

@@ -55,11 +55,6 @@ export interface PathParts {
   readonly subresource?: string | undefined;
 }
 
-/** Whether objects of this kind live in a namespace. Throws KubeError `bad-request` for a kind not in the table. */
-export function isNamespaced(type: ObjectType): boolean {
-  return resourceOf(type).namespaced;
-}
-
 /**
  * The path of a kind's collection, or of an object: `/apis/apps/v1/namespaces/ns/statefulsets/name/status`.
  * Throws KubeError `bad-request`: a kind not in the table, or a named object of a namespaced kind without a namespace.

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import * as fc from 'fast-check';
+import { until } from '#contract/testing/until.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
 import type { KubeClient } from './client.ts';
-import { FakeApiServer, silence, status, statusBody, until } from './fake-api-server.ts';
+import { FakeApiServer, silence, status, statusBody } from './fake-api-server.ts';
 import { LineSplitter } from './json-lines.ts';
 import { isKubeError } from './kube-error.ts';
 import type { WatchEvent } from './object.ts';
@@ -59,7 +60,7 @@ test('a line without end is refused before it fills the memory', () => {
 
 test('a watch asks for bookmarks and gives events however the bytes arrive', async () => {
   const events = collect(client.watch(POD, { resourceVersion: '7', timeoutSeconds: 400, labelSelector: 'a=b' }));
-  await until(() => server.watches.length === 1, 'the watch');
+  await until('the watch', () => server.watches.length === 1);
   const [watch] = server.watches;
   assert.deepEqual(watch?.request.query, {
     watch: 'true',
@@ -84,7 +85,7 @@ test('a watch asks for bookmarks and gives events however the bytes arrive', asy
 
 test('a line cut off by the end of the stream is left out', async () => {
   const events = collect(client.watch(POD, { resourceVersion: '7' }));
-  await until(() => server.watches.length === 1, 'the watch');
+  await until('the watch', () => server.watches.length === 1);
   server.watches[0]?.send('ADDED', pod('a', '8'));
   server.watches[0]?.response.end('{"type":"MODIFIED","object":');
   assert.deepEqual(await events, ['ADDED 8']);
@@ -113,20 +114,20 @@ const faults: [string, (response: { write(text: string): unknown }) => unknown, 
 for (const [name, fault, code] of faults) {
   test(`${name} ends the watch as ${code} and closes its connection`, async () => {
     const events = collect(client.watch(POD, { resourceVersion: '7' })).catch((error: unknown) => error);
-    await until(() => server.watches.length === 1, 'the watch');
+    await until('the watch', () => server.watches.length === 1);
     const [watch] = server.watches;
     assert(watch);
     fault(watch.response);
     const error = await events;
     assert(isKubeError(error), String(error));
     assert.equal(error.code, code);
-    await until(() => watch.isOver, 'the end of the connection');
+    await until('the end of the connection', () => watch.isOver);
   });
 }
 
 test('a reset connection ends the watch as unavailable', async () => {
   const events = collect(client.watch(POD, { resourceVersion: '7' })).catch((error: unknown) => error);
-  await until(() => server.watches.length === 1, 'the watch');
+  await until('the watch', () => server.watches.length === 1);
   server.watches[0]?.response.socket?.resetAndDestroy();
   assert(isKubeError(await events, 'unavailable'));
 });
@@ -143,19 +144,19 @@ test('leaving the loop, and aborting, close the connection', async () => {
     for await (const event of client.watch(POD, { resourceVersion: '7' })) return event.object.metadata.name;
     return 'none';
   })();
-  await until(() => server.watches.length === 1, 'the first watch');
+  await until('the first watch', () => server.watches.length === 1);
   server.watches[0]?.send('ADDED', pod('a', '8'));
   assert.equal(await leaving, 'a');
-  await until(() => server.watches[0]?.isOver === true, 'the end of the first watch');
+  await until('the end of the first watch', () => server.watches[0]?.isOver === true);
 
   const stopping = new AbortController();
   const aborted = collect(client.watch(POD, { resourceVersion: '7', signal: stopping.signal })).catch(
     (error: unknown) => error,
   );
-  await until(() => server.watches.length === 2, 'the second watch');
+  await until('the second watch', () => server.watches.length === 2);
   stopping.abort();
   assert(isKubeError(await aborted, 'aborted'));
-  await until(() => server.watches[1]?.isOver === true, 'the end of the second watch');
+  await until('the end of the second watch', () => server.watches[1]?.isOver === true);
 });
 
 test('the deadline is for the head of the answer: a quiet watch outlives it', async () => {
@@ -163,15 +164,15 @@ test('the deadline is for the head of the answer: a quiet watch outlives it', as
   const timed = server.client(clock);
   server.next(silence);
   const refused = collect(timed.watch(POD, { resourceVersion: '7' })).catch((error: unknown) => error);
-  await until(() => server.requests.length === 1, 'the first request');
+  await until('the first request', () => server.requests.length === 1);
   await clock.advance(30_000);
   assert(isKubeError(await refused, 'timeout'));
 
   const events = collect(timed.watch(POD, { resourceVersion: '7' }));
-  await until(() => server.watches.length === 1, 'the watch');
+  await until('the watch', () => server.watches.length === 1);
   server.watches[0]?.send('ADDED', pod('a', '8'));
   await clock.waiting(0);
-  await until(() => clock.delaysMs.length === 0, 'the end of the deadline');
+  await until('the end of the deadline', () => clock.delaysMs.length === 0);
   await clock.advance(3_600_000);
   server.watches[0]?.send('ADDED', pod('b', '9'));
   server.watches[0]?.response.end();

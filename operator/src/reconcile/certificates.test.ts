@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeCertificate } from '#contract/testing/certificate.ts';
-import { until } from '../kube/fake-api-server.ts';
+import { until } from '#contract/testing/until.ts';
 import { condition, fake, isReady, live, NAMESPACE, readyCluster } from './test-operator.ts';
 import type { Json } from './test-operator.ts';
 
@@ -25,21 +25,21 @@ test('RTMPS awaits its certificate with the mend while RTMP is served, and gives
     (spec['protocols'] as Json)['rtmps'] = RTMPS;
     spec['tls'] = { certificateRefs: [{ name: 'live-tls' }] };
   });
-  await until(() => condition(live(), 'CertificatesReady')?.status === 'False', 'the reference is told');
+  await until('the reference is told', () => condition(live(), 'CertificatesReady')?.status === 'False');
   assert.match(
     condition(live(), 'CertificatesReady')?.message ?? '',
     /Secret live-tls does not exist: create it in namespace tv, of type kubernetes\.io\/tls; plain RTMP is served/,
   );
   assert.equal(isReady(), true);
   assert.equal(filesOf('live-edge-config')['tls.json'], undefined);
-  await until(() => live()?.status?.endpoints?.rtmps === 'rtmps://203.0.113.7:1936', 'its address');
+  await until('its address', () => live()?.status?.endpoints?.rtmps === 'rtmps://203.0.113.7:1936');
   assert.equal(live()?.status?.endpoints?.rtmpsPlay, 'rtmps://203.0.113.7:1936');
 
   const certificate = makeCertificate('live.example');
   const path = `/api/v1/namespaces/${NAMESPACE}/secrets/live-tls`;
   fake.create(path, secretOf(certificate));
   touch(1);
-  await until(() => condition(live(), 'CertificatesReady')?.status === 'True', 'the certificate is taken');
+  await until('the certificate is taken', () => condition(live(), 'CertificatesReady')?.status === 'True');
   for (const name of ['live-origin-config', 'live-edge-config']) {
     const file = JSON.parse(atob(filesOf(name)['tls.json'] ?? '')) as unknown;
     assert.deepEqual(file, { version: 1, certificates: [{ secret: 'live-tls', ...certificate }] });
@@ -47,13 +47,13 @@ test('RTMPS awaits its certificate with the mend while RTMP is served, and gives
 
   fake.edit('Secret', 'live-tls', (object) => (object['data'] = { 'tls.crt': btoa('hello') }));
   touch(2);
-  await until(() => condition(live(), 'CertificatesReady')?.status === 'False', 'the broken one is told');
+  await until('the broken one is told', () => condition(live(), 'CertificatesReady')?.status === 'False');
   assert.match(condition(live(), 'CertificatesReady')?.message ?? '', /Secret live-tls has no tls\.key/);
   assert.ok(filesOf('live-edge-config')['tls.json'], 'nodes keep the one they have');
 
   fake.edit('LiveCluster', 'live', (object) => {
     ((object['spec'] as Json)['protocols'] as Json)['rtmps'] = { ...RTMPS, enabled: false };
   });
-  await until(() => condition(live(), 'CertificatesReady') === undefined, 'nothing needs certificates');
-  await until(() => filesOf('live-edge-config')['tls.json'] === undefined, 'nodes have no key that they don’t need');
+  await until('nothing needs certificates', () => condition(live(), 'CertificatesReady') === undefined);
+  await until('nodes have no key that they don’t need', () => filesOf('live-edge-config')['tls.json'] === undefined);
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LABELS } from '#contract/names.ts';
+import { until } from '#contract/testing/until.ts';
 import { OWNED_TYPES } from '../desired/objects.ts';
-import { until } from '../kube/fake-api-server.ts';
 import type { PodObject } from './api-objects.ts';
 import { create, fake, node, nodes, quiet, readyCluster, registry } from './test-operator.ts';
 import type { Json } from './test-operator.ts';
@@ -18,7 +18,7 @@ test('on deletion every node is told to close, again after its container came ba
     if (times === 2 && pod) fake.delete('Pod', pod.metadata.name);
   };
   fake.delete('LiveCluster', 'live');
-  await until(() => fake.all('Pod').filter((pod) => pod.metadata.labels?.[LABELS.role]).length === 0, 'all pods ended');
+  await until('all pods ended', () => fake.all('Pod').filter((pod) => pod.metadata.labels?.[LABELS.role]).length === 0);
   assert.deepEqual([...closed.values()], [2, 2, 2, 2]);
   for (const kind of Object.keys(OWNED_TYPES)) assert.deepEqual(fake.all(kind), [], kind);
   assert.doesNotMatch(await registry.metrics(), /livecluster_cluster_ready\{/);
@@ -31,11 +31,11 @@ test('a leaving pod that never heard the signal to stop is drained, and closed w
   fake.edit('Pod', 'live-edge-1', (object) => {
     Object.assign(object['metadata'] as Json, { deletionTimestamp: '2026-01-02T00:00:00Z' });
   });
-  await until(() => leaving.drains === 1, 'told to drain');
+  await until('told to drain', () => leaving.drains === 1);
   await quiet();
   assert.equal(leaving.closes, 0, 'not while somebody watches');
   leaving.viewers = 0;
-  await until(() => leaving.closes > 0, 'told to close');
+  await until('told to close', () => leaving.closes > 0);
   assert.equal(leaving.drains, 1);
   assert.equal(node('live-edge-0').drains, 0);
 });
@@ -50,7 +50,7 @@ test('a LiveCluster deleted without what it owns leaves the pods running', async
   }
   fake.delete('LiveCluster', 'live');
   create('LiveCluster', 'other', '{}');
-  await until(() => fake.find('StatefulSet', 'other-edge') !== undefined, 'the operator has gone on');
+  await until('the operator has gone on', () => fake.find('StatefulSet', 'other-edge') !== undefined);
   assert.ok(fake.find('Pod', 'live-edge-0'));
   assert.equal(node('live-edge-0').closes, 0);
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LABELS } from '#contract/names.ts';
+import { until } from '#contract/testing/until.ts';
 import { OWNED_TYPES } from '../desired/objects.ts';
-import { until } from '../kube/fake-api-server.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { events, fake, quiet, readyCluster, registry } from './test-operator.ts';
 import type { Json } from './test-operator.ts';
@@ -37,14 +37,13 @@ for (const { kind, name, edit } of DRIFT) {
     await quiet();
     const wanted = contentOf(fake.find(kind, name));
     fake.edit(kind, name, edit);
-    await until(() => isSame(fake.find(kind, name), wanted), 'the edit is undone');
-    await until(
-      () => events().some((each) => each.includes(`${kind} ${name} had been edited`)),
-      'an event of the edit',
+    await until('the edit is undone', () => isSame(fake.find(kind, name), wanted));
+    await until('an event of the edit', () =>
+      events().some((each) => each.includes(`${kind} ${name} had been edited`)),
     );
     fake.delete(kind, name);
-    await until(() => isSame(fake.find(kind, name), wanted), 'it is made again');
-    await until(() => events().some((each) => each.includes(`${kind} ${name} had been deleted`)), 'an event of it');
+    await until('it is made again', () => isSame(fake.find(kind, name), wanted));
+    await until('an event of it', () => events().some((each) => each.includes(`${kind} ${name} had been deleted`)));
     assert.match(await registry.metrics(), new RegExp(`livecluster_drift_repaired_total\\{kind="${kind}"\\} 2`));
   });
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LABELS } from '#contract/names.ts';
+import { until } from '#contract/testing/until.ts';
 import { OWNED_TYPES } from '../desired/objects.ts';
 import { RBAC_RULES } from '../kube-rbac.ts';
-import { status, until } from '../kube/fake-api-server.ts';
+import { status } from '../kube/fake-api-server.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { pathOf } from '../kube/resource.ts';
 import {
@@ -60,7 +61,7 @@ test('six lines become a Ready cluster whose status tells its addresses and pods
       ['AddressReady', 'True'],
     ],
   );
-  await until(() => events().some((each) => each.startsWith('Ready: ')), 'an event says that it is ready');
+  await until('an event says that it is ready', () => events().some((each) => each.startsWith('Ready: ')));
   assert.match(await registry.metrics(), /livecluster_cluster_ready\{namespace="tv",cluster="live"\} 1/);
 });
 
@@ -77,20 +78,20 @@ test('streams and viewers of the nodes are counted in the status', async () => {
   node('live-origin-0').streams = 2;
   node('live-edge-0').viewers = 3;
   node('live-edge-1').viewers = 4;
-  await until(() => live()?.status?.viewers === 7 && live()?.status?.streams === 2, 'the counts');
+  await until('the counts', () => live()?.status?.viewers === 7 && live()?.status?.streams === 2);
 });
 
 test('replicas of the LiveCluster reach the StatefulSet', async () => {
   await readyCluster();
   fake.edit('LiveCluster', 'live', (object) => (((object['spec'] as Json)['edge'] as Json)['replicas'] = 3));
-  await until(() => live()?.status?.edge?.ready === 3 && fake.find('Pod', 'live-edge-2') !== undefined, 'three edges');
+  await until('three edges', () => live()?.status?.edge?.ready === 3 && fake.find('Pod', 'live-edge-2') !== undefined);
 });
 
 test('a Vhost is pushed to every node and Programmed by what they report', async () => {
   await readyCluster();
   create('Vhost', 'tv', '{clusterRef: {name: live}, hosts: [tv.example]}');
   const programmed = () => condition(vhost('tv'), 'Programmed')?.status === 'True';
-  await until(programmed, 'Programmed');
+  await until('Programmed', programmed);
   const pods = ['live-origin-0', 'live-origin-1', 'live-edge-0', 'live-edge-1'];
   for (const pod of pods)
     assert.ok(
@@ -102,11 +103,11 @@ test('a Vhost is pushed to every node and Programmed by what they report', async
 
   node('live-edge-1').isDead = true;
   fake.edit('Vhost', 'tv', (object) => ((object['spec'] as Json)['enabled'] = false));
-  await until(() => vhost('tv')?.status?.podsProgrammed === 3, 'three of four run it');
+  await until('three of four run it', () => vhost('tv')?.status?.podsProgrammed === 3);
   assert.equal(condition(vhost('tv'), 'Programmed')?.status, 'False');
   assert.match(condition(vhost('tv'), 'Programmed')?.message ?? '', /waiting for live-edge-1/);
   node('live-edge-1').isDead = false;
-  await until(() => vhost('tv')?.status?.observedGeneration === 2 && programmed(), 'Programmed again');
+  await until('Programmed again', () => vhost('tv')?.status?.observedGeneration === 2 && programmed());
   assert.equal(node('live-edge-1').config.vhosts.find((each) => each.name === 'tv')?.enabled, false);
 });
 
@@ -114,50 +115,50 @@ test('a pod that refuses a configuration is named with its reason, and is not as
   await readyCluster();
   node('live-edge-0').refusal = 'vhosts[1].hosts: not here';
   create('Vhost', 'tv', '{clusterRef: {name: live}, hosts: [tv.example]}');
-  await until(() => condition(vhost('tv'), 'Programmed')?.reason === 'ConfigRejected', 'the Vhost says so');
+  await until('the Vhost says so', () => condition(vhost('tv'), 'Programmed')?.reason === 'ConfigRejected');
   assert.match(
     condition(vhost('tv'), 'Programmed')?.message ?? '',
     /live-edge-0 refused.*vhosts\[1\]\.hosts: not here/,
   );
-  await until(() => condition(live(), 'Degraded')?.reason === 'ConfigRejected', 'the LiveCluster says so');
+  await until('the LiveCluster says so', () => condition(live(), 'Degraded')?.reason === 'ConfigRejected');
   assert.equal(isReady(), true, 'what runs goes on');
   await quiet();
   assert.equal(node('live-edge-0').pushes, 1);
   node('live-edge-0').refusal = undefined;
   fake.delete('Vhost', 'tv');
-  await until(() => condition(live(), 'Degraded')?.status === 'False', 'recovered');
+  await until('recovered', () => condition(live(), 'Degraded')?.status === 'False');
 });
 
 test('the conditions of a Vhost tell what is wrong with it', async () => {
   create('Vhost', 'lost', '{clusterRef: {name: nowhere}, hosts: [lost.example]}');
   create('Vhost', 'first', '{clusterRef: {name: live}, hosts: [x.example]}', '2026-01-01T00:00:00Z');
   await readyCluster();
-  await until(() => condition(vhost('lost'), 'ResolvedRefs')?.status === 'False', 'no LiveCluster');
+  await until('no LiveCluster', () => condition(vhost('lost'), 'ResolvedRefs')?.status === 'False');
   assert.match(condition(vhost('lost'), 'ResolvedRefs')?.message ?? '', /no LiveCluster nowhere.*create it/);
   create('Vhost', 'second', '{clusterRef: {name: live}, hosts: [x.example]}', '2026-01-02T00:00:00Z');
-  await until(() => condition(vhost('second'), 'Accepted')?.status === 'False', 'a conflict');
+  await until('a conflict', () => condition(vhost('second'), 'Accepted')?.status === 'False');
   assert.equal(condition(vhost('second'), 'Accepted')?.reason, 'HostConflict');
   assert.equal(condition(vhost('first'), 'Accepted')?.status, 'True');
-  await until(() => events().some((each) => each.startsWith('HostConflict: ')), 'an event');
+  await until('an event', () => events().some((each) => each.startsWith('HostConflict: ')));
   fake.edit('Vhost', 'first', (object) => ((object['spec'] as Json)['hosts'] = ['y.example']));
-  await until(() => condition(vhost('second'), 'Programmed')?.status === 'True', 'the host is free');
+  await until('the host is free', () => condition(vhost('second'), 'Programmed')?.status === 'True');
   fake.edit('Vhost', 'first', (object) => ((object['spec'] as Json)['hosts'] = 7));
-  await until(() => condition(vhost('first'), 'Accepted')?.reason === 'Invalid', 'what no schema lets through');
-  await until(() => condition(vhost('second'), 'Programmed')?.status === 'True', 'the other goes on');
+  await until('what no schema lets through', () => condition(vhost('first'), 'Accepted')?.reason === 'Invalid');
+  await until('the other goes on', () => condition(vhost('second'), 'Programmed')?.status === 'True');
 });
 
 test('an operator that is stopped in the middle is resumed by the next one, with the same secrets', async () => {
   create('LiveCluster', 'live', '{edge: {replicas: 1}}');
   fake.refuse = ({ path }) => (path.includes('/statefulsets') ? status(500, 'InternalError') : undefined);
   const first = await startOperator();
-  await until(() => condition(live(), 'ObjectsApplied')?.status === 'False', 'the fault is told');
+  await until('the fault is told', () => condition(live(), 'ObjectsApplied')?.status === 'False');
   assert.equal(isReady(), false);
   await stopOperator(first);
   const auth = fake.find('Secret', 'live-auth')?.['data'];
   assert.ok(auth);
   fake.refuse = () => undefined;
   await startOperator();
-  await until(isReady, 'Ready');
+  await until('Ready', isReady);
   assert.deepEqual(fake.find('Secret', 'live-auth')?.['data'], auth);
 });
 
@@ -180,7 +181,7 @@ test('an object that the API server refuses is told with its words and holds up 
   create('LiveCluster', 'live', '{}');
   fake.refuse = ({ path }) => (path.endsWith('/services/live-playback') ? status(422, 'Invalid') : undefined);
   await startOperator();
-  await until(() => condition(live(), 'ObjectsApplied')?.status === 'False', 'the fault is told');
+  await until('the fault is told', () => condition(live(), 'ObjectsApplied')?.status === 'False');
   assert.match(condition(live(), 'ObjectsApplied')?.message ?? '', /Service\/live-playback was refused.*the fake says/);
   assert.equal(condition(live(), 'Degraded')?.status, 'True');
   assert.ok(fake.find('StatefulSet', 'live-edge'));
@@ -197,7 +198,7 @@ test("an object of somebody else's with a wanted name is left alone and named", 
   fake.create(path, theirs);
   create('LiveCluster', 'live', '{}');
   await startOperator();
-  await until(() => condition(live(), 'ObjectsApplied')?.status === 'False', 'the fault is told');
+  await until('the fault is told', () => condition(live(), 'ObjectsApplied')?.status === 'False');
   assert.match(condition(live(), 'ObjectsApplied')?.message ?? '', /Service live-ingest exists and is not part of/);
   assert.deepEqual(fake.find('Service', 'live-ingest')?.spec, {});
 });
@@ -206,7 +207,7 @@ test('an external Redis is awaited with the mend, and what the embedded one left
   await readyCluster();
   const wanted = { mode: 'External', external: { urlSecretRef: { name: 'redis', key: 'url' } } };
   fake.edit('LiveCluster', 'live', (object) => ((object['spec'] as Json)['redis'] = { ...wanted, resources: {} }));
-  await until(() => condition(live(), 'RedisReady')?.status === 'False', 'the reference is told');
+  await until('the reference is told', () => condition(live(), 'RedisReady')?.status === 'False');
   assert.match(
     condition(live(), 'RedisReady')?.message ?? '',
     /Secret redis does not exist: create it in namespace tv/,
@@ -221,8 +222,8 @@ test('an external Redis is awaited with the mend, and what the embedded one left
     data,
   } as KubeObject);
   fake.edit('LiveCluster', 'live', (object) => (((object['spec'] as Json)['edge'] as Json)['replicas'] = 1));
-  await until(() => fake.find('StatefulSet', 'live-redis') === undefined, 'the embedded Redis is gone');
-  await until(() => condition(live(), 'RedisReady')?.status === 'True', 'the reference holds');
+  await until('the embedded Redis is gone', () => fake.find('StatefulSet', 'live-redis') === undefined);
+  await until('the reference holds', () => condition(live(), 'RedisReady')?.status === 'True');
   const files = fake.find('Secret', 'live-edge-config')?.['data'] as Record<string, string>;
   assert.equal(files['redis-url'], data.url);
   assert.equal(fake.find('Secret', 'live-redis'), undefined);
@@ -238,9 +239,8 @@ test('what the cluster owns and nothing wants any more is deleted, of every kind
     const spec = type.kind === 'StatefulSet' ? { replicas: 0, template: { metadata: {}, spec: {} } } : {};
     fake.create(pathOf(type, { namespace: NAMESPACE, name: 'live-old' }), { ...type, metadata, spec });
   }
-  await until(
-    () => Object.keys(OWNED_TYPES).every((kind) => fake.find(kind, 'live-old') === undefined),
-    'all of them are gone',
+  await until('all of them are gone', () =>
+    Object.keys(OWNED_TYPES).every((kind) => fake.find(kind, 'live-old') === undefined),
   );
 });
 
@@ -250,10 +250,10 @@ test('a volume for Redis is had by making its StatefulSet anew', async () => {
   fake.edit('LiveCluster', 'live', (object) => {
     ((object['spec'] as Json)['redis'] as Json)['persistence'] = { size: '1Gi' };
   });
-  await until(() => {
+  await until('another StatefulSet', () => {
     const set = fake.find('StatefulSet', 'live-redis');
     return set !== undefined && set.metadata.uid !== before;
-  }, 'another StatefulSet');
+  });
   const spec = (fake.find('StatefulSet', 'live-redis') ?? assert.fail()).spec as Json;
   assert.ok(spec['volumeClaimTemplates']);
 });
@@ -261,7 +261,7 @@ test('a volume for Redis is had by making its StatefulSet anew', async () => {
 test('a LiveCluster that this operator cannot read is told so and left alone', async () => {
   await readyCluster();
   fake.edit('LiveCluster', 'live', (object) => ((object['spec'] as Json)['edge'] = { replicas: 'many' }));
-  await until(() => condition(live(), 'Ready')?.reason === 'SpecUnreadable', 'the fault is told');
+  await until('the fault is told', () => condition(live(), 'Ready')?.reason === 'SpecUnreadable');
   assert.match(condition(live(), 'Ready')?.message ?? '', /spec\.edge\.replicas: .*install the CRDs/);
   assert.ok(fake.find('StatefulSet', 'live-edge'));
 });

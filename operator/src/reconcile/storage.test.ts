@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { until } from '../kube/fake-api-server.ts';
+import { until } from '#contract/testing/until.ts';
 import type { PodObject, VhostObject } from './api-objects.ts';
 import { condition, create, fake, isReady, live, NAMESPACE, readyCluster } from './test-operator.ts';
 import type { Json } from './test-operator.ts';
@@ -23,7 +23,7 @@ test('recordings in a bucket await their credentials with the mend, and only ori
   setStorage({ type: 'S3', s3: { bucket: 'tapes', secretRef: { name: 'tapes-s3' } } });
   const message = () => condition(live(), 'RecordingStoreReady')?.message ?? '';
   const is = (status: string) => condition(live(), 'RecordingStoreReady')?.status === status;
-  await until(() => is('False'), 'the reference is told');
+  await until('the reference is told', () => is('False'));
   assert.match(
     message(),
     /Secret tapes-s3 does not exist: create it in namespace tv with the keys accessKeyId and secretAccessKey; recordings wait/,
@@ -39,26 +39,26 @@ test('recordings in a bucket await their credentials with the mend, and only ori
   });
   fake.create(path, secretOf({ AWS_ACCESS_KEY_ID: 'id' }));
   touch(1);
-  await until(() => message().includes('has no secretAccessKey or AWS_SECRET_ACCESS_KEY: add it'), 'the lack is told');
+  await until('the lack is told', () => message().includes('has no secretAccessKey or AWS_SECRET_ACCESS_KEY: add it'));
 
   fake.edit('Secret', 'tapes-s3', (object) => {
     object['data'] = secretOf({ AWS_ACCESS_KEY_ID: 'id', secretAccessKey: 'sesame\n' }).data;
   });
   touch(2);
-  await until(() => is('True'), 'the credentials are taken');
+  await until('the credentials are taken', () => is('True'));
   const file = JSON.parse(atob(filesOf('live-origin-config')['s3.json'] ?? '')) as unknown;
   assert.deepEqual(file, { version: 1, accessKeyId: 'id', secretAccessKey: 'sesame' });
   assert.equal(filesOf('live-edge-config')['s3.json'], undefined);
 
   fake.edit('Secret', 'tapes-s3', (object) => (object['data'] = {}));
   touch(1);
-  await until(() => is('False'), 'the broken one is told');
+  await until('the broken one is told', () => is('False'));
   assert.ok(filesOf('live-origin-config')['s3.json'], 'nodes keep the ones they have');
   assert.doesNotMatch(JSON.stringify(live()?.status), /sesame/);
 
   setStorage({ type: 'None' });
-  await until(() => condition(live(), 'RecordingStoreReady') === undefined, 'nothing needs credentials');
-  await until(() => filesOf('live-origin-config')['s3.json'] === undefined, 'nodes have none that they don’t need');
+  await until('nothing needs credentials', () => condition(live(), 'RecordingStoreReady') === undefined);
+  await until('nodes have none that they don’t need', () => filesOf('live-origin-config')['s3.json'] === undefined);
 });
 
 test('a Vhost that is to be recorded says whether there is storage, and what to set', async () => {
@@ -68,22 +68,22 @@ test('a Vhost that is to be recorded says whether there is storage, and what to 
     const { status } = (fake.find('Vhost', 'tv') ?? {}) as VhostObject;
     return status?.conditions?.find(({ type }) => type === 'DvrReady');
   };
-  await until(() => dvr()?.status === 'False', 'it is told');
+  await until('it is told', () => dvr()?.status === 'False');
   assert.match(
     dvr()?.message ?? '',
     /LiveCluster live has nowhere .*: set its spec\.origin\.storage\.dvr\.type to PVC/,
   );
   setStorage({ type: 'EmptyDir' });
-  await until(() => dvr()?.status === 'True', 'there is storage');
+  await until('there is storage', () => dvr()?.status === 'True');
   fake.edit('Vhost', 'tv', (object) => ((object['spec'] as Json)['dvr'] = { enabled: false }));
-  await until(() => dvr() === undefined, 'it records nothing');
+  await until('it records nothing', () => dvr() === undefined);
 });
 
 test('volumes are had by making the StatefulSet and its pods anew', async () => {
   await readyCluster();
   const before = setUid();
   setStorage({ type: 'PVC', size: '1Gi' });
-  await until(() => setUid() !== undefined && setUid() !== before, 'another StatefulSet');
+  await until('another StatefulSet', () => setUid() !== undefined && setUid() !== before);
   assert.ok(origins().length > 0);
   assert.ok(
     origins().every(({ metadata }) => metadata.deletionTimestamp),
@@ -97,7 +97,7 @@ test('another size makes the StatefulSet anew and keeps the pods, for they have 
   const pods = origins().map(({ metadata }) => metadata.uid);
   assert.equal(pods.length, 2);
   setStorage({ type: 'PVC', size: '2Gi' });
-  await until(() => setUid() !== undefined && setUid() !== before, 'another StatefulSet');
+  await until('another StatefulSet', () => setUid() !== undefined && setUid() !== before);
   assert.deepEqual(
     origins().map(({ metadata }) => [metadata.uid, metadata.deletionTimestamp]),
     pods.map((uid) => [uid, undefined]),

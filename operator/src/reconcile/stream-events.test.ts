@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { MOST_NOTICES } from '#contract/admin-api.ts';
 import type { StreamNotice } from '#contract/admin-api.ts';
 import { DEFAULT_VHOST } from '#contract/names.ts';
+import { until } from '#contract/testing/until.ts';
 import type { EventContent } from '../kube/events.ts';
-import { until } from '../kube/fake-api-server.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
 import type { Rendered } from './config-renderer.ts';
@@ -31,7 +31,7 @@ test('what nodes notice of streams is an event of the Vhost, or of the LiveClust
   await readyCluster();
   node('live-origin-0').notices = [notice('tv'), notice(DEFAULT_VHOST), notice('deleted')];
   node('live-origin-1').notices = [notice('tv')];
-  await until(() => told().length === 2, 'both events');
+  await until('both events', () => told().length === 2);
   await quiet();
   assert.equal(told().length, 2, 'each of them once');
   const of = (kind: string, name: string) => {
@@ -50,7 +50,7 @@ test('streams of a Vhost that claims the catch-all host are its own', async () =
   create('Vhost', 'all', `{clusterRef: {name: live}, hosts: [${DEFAULT_VHOST}]}`);
   await readyCluster();
   node('live-origin-0').notices = [notice(DEFAULT_VHOST)];
-  await until(() => told().length === 1, 'the event');
+  await until('the event', () => told().length === 1);
   assert.equal(told()[0]?.regarding.name, 'all');
 });
 
@@ -59,7 +59,7 @@ test('a status of the longest names is read', async () => {
   const longest = (each: number) =>
     Object.assign(notice(DEFAULT_VHOST, `${each}`.padEnd(512, '"')), { app: '방'.repeat(512) });
   node('live-origin-0').notices = Array.from({ length: MOST_NOTICES }, (_, each) => longest(each));
-  await until(() => told().length === MOST_NOTICES, 'all of them are told');
+  await until('all of them are told', () => told().length === MOST_NOTICES);
 });
 
 test('notices that are not known, or broken, say nothing and hold nothing up', async () => {
@@ -73,10 +73,10 @@ test('notices that are not known, or broken, say nothing and hold nothing up', a
   node('live-origin-1').streams = 5;
   await quiet();
   node('live-origin-0').notices = [notice(DEFAULT_VHOST, 'c')];
-  await until(() => told().length === 1, 'what is known is told');
+  await until('what is known is told', () => told().length === 1);
   assert.match(events().join('\n'), /stream live\/c: /);
   assert.ok(!/stream live\/[ab]: /.test(events().join('\n')));
-  await until(() => live()?.status?.streams === 5, 'its counts');
+  await until('its counts', () => live()?.status?.streams === 5);
 });
 
 function recorded() {
@@ -105,6 +105,22 @@ test('a stream is told of again after an hour, or when its cluster was made anew
   streamEvents.forget('tv/live');
   tell();
   assert.equal(notes.length, 3);
+});
+
+test('a codec that segments lack is told of with the mend, each codec of a stream once', () => {
+  const { notes, streamEvents } = recorded();
+  const leftOut = (codec: string, inMp4: number) => {
+    return { ...notice(DEFAULT_VHOST), code: 'CodecLeftOut', detail: { inMp4 }, codec };
+  };
+  const { codec: _, ...ofNone } = leftOut('av1', 1);
+  for (const each of [leftOut('av1', 1), leftOut('speex', 0), leftOut('av1', 1), leftOut('opus', 2), ofNone]) {
+    streamEvents.tell('tv/live', [each]);
+  }
+  assert.deepEqual(notes, [
+    'stream live/stream01: HLS leaves its av1 out, which MPEG-TS does not carry: set hls.container to fmp4, ' +
+      'in a Vhost with the host __defaultVhost__, or publish another codec',
+    'stream live/stream01: HLS and DASH leave its speex out, which they do not carry: publish another codec, such as H.264 and AAC',
+  ]);
 });
 
 test('whatever names publishers think of, a cluster has so many events an hour at most, of bounded length', async () => {

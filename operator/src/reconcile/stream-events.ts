@@ -1,4 +1,4 @@
-import { KeyFramesTooFar, MOST_NOTICES } from '#contract/admin-api.ts';
+import { CodecLeftOut, KeyFramesTooFar, MOST_NOTICES } from '#contract/admin-api.ts';
 import type { StreamNotice } from '#contract/admin-api.ts';
 import { DEFAULT_VHOST } from '#contract/names.ts';
 import { vhostName } from '../desired/node-config.ts';
@@ -26,21 +26,21 @@ const LONGEST_NAME = 100;
 /** Makes what nodes notice of streams events of the Vhost, or of the LiveCluster where its built-in catch-all has them. */
 export class StreamEvents {
   readonly #options: StreamEventsOptions;
-  /** By the cluster's key; then by stream and code, oldest first: when it was told. */
+  /** By the cluster's key; then by stream, code and codec, oldest first: when it was told. */
   readonly #told = new Map<string, Map<string, number>>();
 
   constructor(options: StreamEventsOptions) {
     this.#options = options;
   }
 
-  /** What a node of the cluster with this key lists; each stream is told of once, whichever nodes list it how often. */
+  /** What a node of the cluster with this key lists; each is told of once, whichever nodes list it how often. */
   tell(key: string, notices: readonly StreamNotice[]): void {
     const nowMs = this.#options.clock.monotonicMs();
     const told = this.#told.get(key) ?? new Map<string, number>();
     for (const [id, toldMs] of told) if (nowMs - toldMs >= TOLD_MS) told.delete(id);
     for (const notice of notices.slice(-MOST_NOTICES)) {
-      const { vhost, app, stream, code } = notice;
-      const id = JSON.stringify([code, vhost, app, stream]);
+      const { vhost, app, stream, code, codec = '' } = notice;
+      const id = JSON.stringify([code, vhost, app, stream, codec]);
       if (told.size >= MOST_TOLD || told.has(id)) continue;
       const regarding = this.#objectOf(key, vhost);
       const note = regarding && noteOf(notice, regarding.kind === 'LiveCluster');
@@ -68,17 +68,33 @@ export class StreamEvents {
 }
 
 /** Undefined for what this operator does not know: the node is newer. */
-function noteOf({ app, stream, code, detail }: StreamNotice, isBuiltIn: boolean): string | undefined {
+function noteOf(notice: StreamNotice, isBuiltIn: boolean): string | undefined {
+  const { app, stream } = notice;
+  const said = saidOf(notice, isBuiltIn ? `, in a Vhost with the host ${DEFAULT_VHOST}` : '');
+  return said && `stream ${shown(app)}/${shown(stream)}: ${said}`;
+}
+
+/** `where`: what follows the name of a Vhost's field. */
+function saidOf({ code, detail, codec }: StreamNotice, where: string): string | undefined {
+  if (code === 'CodecLeftOut') return leftOut(detail, codec, where);
   if (code !== 'KeyFramesTooFar') return undefined;
   const read = KeyFramesTooFar.safeParse(detail);
   if (!read.success) return undefined;
   const { keyFrameDistanceMs, targetDurationMs, fragmentMs } = read.data;
-  const where = isBuiltIn ? `hls.fragment, in a Vhost with the host ${DEFAULT_VHOST}` : 'hls.fragment';
   return (
-    `stream ${shown(app)}/${shown(stream)}: its key frames are ${seconds(keyFrameDistanceMs)} apart or more and the target duration is ` +
+    `its key frames are ${seconds(keyFrameDistanceMs)} apart or more and the target duration is ` +
     `${seconds(targetDurationMs)}, so segments are cut without a key frame and players cannot begin at them: ` +
-    `set the encoder's key frame interval to at most ${seconds(fragmentMs)}, or raise ${where}`
+    `set the encoder's key frame interval to at most ${seconds(fragmentMs)}, or raise hls.fragment${where}`
   );
+}
+
+function leftOut(detail: StreamNotice['detail'], codec: string | undefined, where: string): string | undefined {
+  const read = CodecLeftOut.safeParse(detail);
+  if (!read.success || codec === undefined) return undefined;
+  if (read.data.inMp4 === 0) {
+    return `HLS and DASH leave its ${codec} out, which they do not carry: publish another codec, such as H.264 and AAC`;
+  }
+  return `HLS leaves its ${codec} out, which MPEG-TS does not carry: set hls.container to fmp4${where}, or publish another codec`;
 }
 
 const shown = (name: string) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);

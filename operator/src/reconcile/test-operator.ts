@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { GROUP_VERSION, LABELS } from '#contract/names.ts';
 import { readManifests } from '#contract/manifest.ts';
-import { until } from '../kube/fake-api-server.ts';
+import { until } from '#contract/testing/until.ts';
 import { pathOf } from '../kube/resource.ts';
 import type { LiveClusterObject, PodObject, VhostObject } from './api-objects.ts';
 import { findCondition } from './conditions.ts';
@@ -112,12 +112,12 @@ export const node = (pod: string): FakeNode => {
 export async function readyCluster(spec = '{edge: {replicas: 2}}'): Promise<Operator> {
   create('LiveCluster', 'live', spec);
   const operator = await startOperator();
-  await until(isReady, 'the cluster is Ready');
+  await until('the cluster is Ready', isReady);
   return operator;
 }
 
 /** Waits until every node was asked twice more: whatever was to be done in the meantime, is done. */
 export async function quiet(): Promise<void> {
   const calls = [...nodes.nodes.values()].map((each) => [each, each.statusCalls] as const);
-  await until(() => calls.every(([each, before]) => each.statusCalls >= before + 2), 'nodes are polled');
+  await until('nodes are polled', () => calls.every(([each, before]) => each.statusCalls >= before + 2));
 }

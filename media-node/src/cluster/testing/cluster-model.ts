@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { pino } from 'pino';
+import { until } from '#contract/testing/until.ts';
 import { GateError } from '../../stream/gate.ts';
 import type { Publication } from '../../stream/gate.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
@@ -13,7 +14,6 @@ import { OriginGate } from '../origin-gate.ts';
 import type { ProbeAnswer } from '../ports.ts';
 import { nodeInfo } from './directory.conformance.ts';
 import { session, testConfig } from './fakes.ts';
-import { until } from './until.ts';
 
 /*
  * Some origins with real gates and directories, a store and a network that can fail, and encoders that publish. What must

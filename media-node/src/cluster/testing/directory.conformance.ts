@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { newNodeId } from '#contract/directory-keys.ts';
+import { until } from '#contract/testing/until.ts';
 import type { Change, ClaimResult, Fenced, NodeInfo } from '../directory.ts';
 import type { LeasedDirectory } from '../leased-directory.ts';
 import type { LeasedDirectoryOptions } from '../lease-options.ts';
-import { until } from './until.ts';
 
 /** A store with its faults, as the suite needs it. */
 export interface ConformanceRig {

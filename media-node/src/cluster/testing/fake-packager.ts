@@ -6,6 +6,8 @@ import type { StreamKey } from '../../stream/stream-key.ts';
 /** What a packager leaves for the next one. */
 export interface FakeState {
   readonly segments: readonly PackagedSegment[];
+  /** The next one does not tell which are not its own, as nodes of before did not. */
+  readonly isUntold?: boolean;
 }
 
 const WINDOW = 5;
@@ -23,6 +25,7 @@ export class FakePackaged implements PackagedStream {
   #revision = 0;
   #isEnded = false;
   #seam: boolean;
+  readonly #ownFrom: number | undefined;
   snapshot: PackagingSnapshot | undefined;
 
   constructor(nodeId: string, key: StreamKey, reads: Map<string, number>, state?: FakeState) {
@@ -31,6 +34,7 @@ export class FakePackaged implements PackagedStream {
     this.#reads = reads;
     this.#segments = [...(state?.segments ?? [])];
     this.#seam = this.#segments.length > 0;
+    if (this.#seam && state?.isUntold !== true) this.#ownFrom = this.#nextSeq();
     if (this.#seam) this.#tell();
   }
 
@@ -164,6 +168,7 @@ export class FakePackaged implements PackagedStream {
       discontinuitySequence: 0,
       tracks: [],
       segments: this.#segments,
+      ...(this.#ownFrom !== undefined && (this.#segments[0]?.seq ?? 0) < this.#ownFrom && { ownFrom: this.#ownFrom }),
       ...(this.#open && { open: this.#open, partTargetMs: 500 }),
     };
     this.wake();

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import type { Role } from '#contract/names.ts';
+import { until } from '#contract/testing/until.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
 import { ClusterPackagings } from '../cluster-packagings.ts';
@@ -13,7 +14,6 @@ import { nodeInfo, QUICK } from './directory.conformance.ts';
 import { FakePackager } from './fake-packager.ts';
 import type { FakePackaged, FakeState } from './fake-packager.ts';
 import { FakeFinder, testConfig } from './fakes.ts';
-import { until } from './until.ts';
 
 export const TOKEN = 'a-token-of-the-cluster';
 const logger = pino({ level: 'silent' });

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { pino } from 'pino';
 import { newNodeId } from '#contract/directory-keys.ts';
+import { until } from '#contract/testing/until.ts';
 import { SharedState } from '../shared-state.ts';
 import type { SharedStore } from '../shared-store.ts';
-import { until } from './until.ts';
 
 /** A store with its faults, as the suite needs it. */
 export interface SharedRig {

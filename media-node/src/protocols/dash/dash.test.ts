@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { VHOST_DEFAULTS } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import { chain } from '../../http/chain.ts';
 import { HttpError } from '../../http/http-error.ts';
 import { HttpServer } from '../../http/http-server.ts';
@@ -18,7 +19,6 @@ import { FakePackagedStreams } from '../testing/fake-packaged.ts';
 import { run } from '../testing/ffmpeg.ts';
 import { LOG } from '../testing/test-node.ts';
 import { MemoryGate, vhostOf } from '../testing/memory-gate.ts';
-import { until } from '../testing/until.ts';
 import { Dash } from './dash.ts';
 
 const DASH = { enabled: true, mpdFile: '[app]/[stream].mpd' };

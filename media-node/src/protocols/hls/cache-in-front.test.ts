@@ -8,8 +8,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { FMP4, LOW, PackagedNode, playlistsOf, TS } from '../testing/packaged-node.ts';
-import { until } from '../testing/until.ts';
 
 /* A cache in front of a node, as a CDN is one: nginx, which keeps what the answers allow it to. */
 

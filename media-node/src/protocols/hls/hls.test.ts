@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { Agent } from 'node:http';
 import { after, before, test } from 'node:test';
 import { snapshotOf } from '#contract/testing/packaging.ts';
+import { until } from '#contract/testing/until.ts';
 import { CONTEXT_LIFE_MS } from '../packaged/viewer-context.ts';
 import { FMP4, LOW, PackagedNode, playlistsOf, TS } from '../testing/packaged-node.ts';
-import { until } from '../testing/until.ts';
 
 const node = new PackagedNode();
 before(() => node.start());
@@ -70,6 +70,20 @@ test('without contexts all viewers share addresses, which may be cached, and nob
   const former = await node.get(`/live/${name}.m3u8?hls_ctx=of-before&hls_track=audio`, { headers });
   assert.equal(former.body, media.body, 'a viewer of before contexts were turned off goes on');
   assert.equal(node.viewersOf(name, 'plain'), undefined);
+});
+
+test('a viewer of before contexts were turned on goes on in its media playlist, and is not counted', async () => {
+  for (const [shape, track, file] of [
+    [TS, 'ts', '6.ts'],
+    [LOW, 'audio', 'audio-6.m4s'],
+  ] as const) {
+    const { name } = node.publish(shape, 'fmp4');
+    const { status, body, headers } = await node.get(`/live/${name}.m3u8?hls_track=${track}`, { headers: FMP4 });
+    assert.deepEqual([status, headers['cache-control']], [200, 'no-store']);
+    assert.ok(body.includes(`\n${name}-${file}\n`), body);
+    assert.ok(!body.includes('hls_ctx'));
+    assert.equal(node.viewersOf(name, 'fmp4'), undefined);
+  }
 });
 
 test('a viewer of MPEG-TS is told when its stream has become fragmented MP4, and the other way round', async () => {

@@ -22,7 +22,7 @@ const NO_STORE = 'no-store';
 const BLOCK_TARGETS = 3;
 /** Of a blocking request's answer, in target durations (appendix B.1): its address will never say anything else. */
 const BLOCKED_AGE_TARGETS = 6;
-/** Without contexts, those that only addresses of media playlists have. */
+/** Those that only addresses of media playlists have. */
 const MEDIA = ['hls_track', CONTEXT];
 /** Parameters that are this protocol's; all others go on to the media playlists. */
 const OWN_PARAMETERS = [CONTEXT, 'hls_track', '_HLS_msn', '_HLS_part', '_HLS_skip'];
@@ -82,8 +82,8 @@ export class Hls {
       response.end();
       return;
     }
-    // Whoever has a context of before they were turned off goes on in its media playlist.
-    const isMedia = vhost.hls.ctx ? context !== undefined : MEDIA.some((name) => request.query.has(name));
+    // Whoever came before contexts were turned on or off goes on in its media playlist: any other kind would end the player.
+    const isMedia = context !== undefined || MEDIA.some((name) => request.query.has(name));
     const directives = readDirectives(request.query);
     const { stream, snapshot } = await this.#desk.begun(located, departure, BEGINNINGS[vhost.hls.container]);
     const renditions = hlsRenditions(snapshot, vhost.hls.container);

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { get as httpGet } from 'node:http';
 import { connect } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import type { Pes } from '../../formats/testing-mpegts.ts';
 import { readPackets, readPes, readProgramMap } from '../../formats/testing-mpegts.ts';
 import { RTMP_AUDIO, RTMP_VIDEO } from '../../formats/rtmp-message.ts';
@@ -10,7 +11,6 @@ import { MemoryGate, vhostOf } from '../testing/memory-gate.ts';
 import { AAC_FRAME, AAC_HEADER, AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 /* MPEG-TS, AAC and MP3 over HTTP; what they share with FLV is in http-remux.test.ts. */
 
@@ -242,6 +242,8 @@ for (const [ending, what, send, reason] of UNFIT) {
       const got = await get(`/live/${name}.${ending}`, {}, 'GET', patient.httpPort);
       assert.equal(got.response.statusCode, 404);
       assert.match(await got.text(), reason);
+      const head = await get(`/live/${name}.${ending}`, {}, 'HEAD', patient.httpPort);
+      assert.deepEqual([head.response.statusCode, await head.text()], [404, '']);
       await until('it to leave', () => stream?.playbacks().length === 0);
     } finally {
       clearInterval(sending);
@@ -262,12 +264,17 @@ test('what may be a segment of a stream that is gone is told not to be there; a 
   const gone = await get('/live/cam-7.ts');
   assert.equal(gone.response.statusCode, 404);
   assert.match(await gone.text(), /no such segment/);
+  const head = await get('/live/cam-7.ts', {}, 'HEAD');
+  assert.deepEqual([head.response.statusCode, await head.text()], [404, '']);
   const stream = node.gate.registry.get({ vhost: '__defaultVhost__', app: 'live', stream: 'cam-7' });
   await until('it to leave', () => stream?.isIdle !== false);
   const peer = await publisher('cam-7');
   const sending = setInterval(() => peer.sendMedia(), 20);
   try {
     assert.deepEqual(typeOf(await get('/live/cam-7.ts', {}, 'GET', patient.httpPort)), [200, 'video/mp2t']);
+    const told = await get('/live/cam-7.ts', {}, 'HEAD', patient.httpPort);
+    assert.deepEqual([...typeOf(told), await told.text()], [200, 'video/mp2t', '']);
+    await until('nobody but the first to be left', () => stream?.playbacks().length === 1);
   } finally {
     clearInterval(sending);
   }

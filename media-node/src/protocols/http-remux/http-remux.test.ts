@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { FlvReader } from '../../formats/flv-file.ts';
 import { RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { GateError } from '../../stream/gate.ts';
@@ -10,7 +11,6 @@ import { MemoryGate, vhostOf } from '../testing/memory-gate.ts';
 import { AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 const VHOSTS = [
   vhostOf('__defaultVhost__', ['__defaultVhost__']),

@@ -57,7 +57,8 @@ export class HttpRemux {
     const { vhost, app, stream: name } = this.#find(format, host, path);
     setCors(request.raw, response, vhost.security.cors.allowOrigins);
     const headers = { 'Content-Type': format.contentType, 'Cache-Control': 'no-cache, no-store' };
-    if (request.method === 'HEAD') {
+    // What depends on the stream is told as to GET.
+    if (request.method === 'HEAD' && format.fault === undefined) {
       response.writeHead(200, { ...headers, Connection: 'close' });
       response.end();
       return;

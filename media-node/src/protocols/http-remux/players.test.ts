@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import type { Packet, Tool } from '../testing/ffmpeg.ts';
 import { TEST_INPUT, probePackets, publishTestPicture, run } from '../testing/ffmpeg.ts';
 import { PeerTool } from '../testing/peer-tools.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 /* Players that others wrote, over HTTP in each format: ffmpeg, GStreamer, VLC. */
 

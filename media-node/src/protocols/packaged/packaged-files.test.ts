@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { snapshotOf } from '#contract/testing/packaging.ts';
+import { until } from '#contract/testing/until.ts';
 import { PackagingError } from '../../packaging/packaged-stream.ts';
 import { FMP4, LOW, PackagedNode, TS } from '../testing/packaged-node.ts';
-import { until } from '../testing/until.ts';
 
 const node = new PackagedNode();
 before(() => node.start());

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import * as fc from 'fast-check';
+import { until } from '#contract/testing/until.ts';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
 import { RTMP_AUDIO, RTMP_COMMAND, RTMP_DATA, RTMP_SET_CHUNK_SIZE, RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { MemoryGate, vhostOf } from '../testing/memory-gate.ts';
 import { AAC_FRAME, AVC_FRAME, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 let node: TestNode;
 let encoder: RtmpPeer;

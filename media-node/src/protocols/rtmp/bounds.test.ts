@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
 import { RTMP_AUDIO, RTMP_DATA, RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { AVC_FRAME, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 import { MAX_HELD_MESSAGES, SETUP_BOUNDS } from './connection-bounds.ts';
 import { SharedReadSocket } from './shared-read-socket.ts';
 

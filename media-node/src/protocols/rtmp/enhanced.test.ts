@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { encodeAmf0 } from '../../formats/amf0.ts';
 import { RTMP_AUDIO, RTMP_DATA, RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { AAC_FRAME, AAC_HEADER, AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 /* E-RTMP v2 in whole sessions, and what viewers may ask of their stream. */
 

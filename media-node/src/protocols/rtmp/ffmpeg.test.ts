@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { until } from '#contract/testing/until.ts';
 import type { Packet, Tool } from '../testing/ffmpeg.ts';
 import { probePackets, publishTestPicture, run, TEST_INPUT } from '../testing/ffmpeg.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 /** Every track's decoding times strictly increase, and the first picture is a key frame. */
 function assertPlayable(packets: readonly Packet[]): void {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import type { Tool } from '../testing/ffmpeg.ts';
 import { probePackets, publishTestPicture } from '../testing/ffmpeg.ts';
 import type { NodeMediaServer } from '../testing/node-media-server.ts';
 import { startNodeMediaServer } from '../testing/node-media-server.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { LOG, RELAY_KEY, startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 import { RtmpPullClient, RtmpPushClient } from './relay-clients.ts';
 import type { RelayEnd } from '../../stream/relay.ts';
 

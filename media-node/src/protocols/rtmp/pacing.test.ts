@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { VHOST_DEFAULTS } from '#contract/node-config.ts';
+import { until } from '#contract/testing/until.ts';
 import {
   decodeUserControl,
   encodeU32Payload,
@@ -21,7 +22,6 @@ import { MemoryGate, vhostOf } from '../testing/memory-gate.ts';
 import { AVC_FRAME, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 /* An encoder whose bytes wait in its socket: nobody plays, so it is read a few times a second. */
 

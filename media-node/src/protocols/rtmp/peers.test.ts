@@ -3,6 +3,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { FlvDemuxer } from '../../formats/flv-demuxer.ts';
 import { FlvReader } from '../../formats/flv-file.ts';
 import type { Frame } from '../../media/frame.ts';
@@ -13,7 +14,6 @@ import { TEST_INPUT, publishTestPicture, run } from '../testing/ffmpeg.ts';
 import { PeerTool } from '../testing/peer-tools.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 /* Clients that others wrote, as they come from Debian: librtmp (rtmpdump), GStreamer's two RTMP plugins, VLC. */
 

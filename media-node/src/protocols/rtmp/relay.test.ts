@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { GateError } from '../../stream/gate.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
@@ -8,7 +9,6 @@ import { FakePlayer } from '../../stream/testing.ts';
 import { AVC_FRAME, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { LOG, RELAY_KEY, startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 import { RtmpPullClient, RtmpPushClient } from './relay-clients.ts';
 import type { RelayEnd, RelayRequest } from '../../stream/relay.ts';
 

@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { makeCertificate } from '#contract/testing/certificate.ts';
+import { until } from '#contract/testing/until.ts';
 import { RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { ConnectionLimit } from '../../lib/connection-limit.ts';
 import { TlsIdentity } from '../../lib/tls-identity.ts';
@@ -14,7 +15,6 @@ import { probePackets, publishTestPicture } from '../testing/ffmpeg.ts';
 import { MemoryGate } from '../testing/memory-gate.ts';
 import { PeerTool } from '../testing/peer-tools.ts';
 import { AVC_FRAME, RtmpPeer } from '../testing/rtmp-peer.ts';
-import { until } from '../testing/until.ts';
 import { RtmpServer } from './server.ts';
 
 const HOST = '127.0.0.1';

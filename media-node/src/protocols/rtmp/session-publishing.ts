@@ -21,6 +21,8 @@ export class SessionPublishing {
   readonly #options: SessionPublishingOptions;
   #publication: Publication | undefined;
   #publisher: RtmpPublisher | undefined;
+  /** Of the connection when this publish began. */
+  #bytesBefore = 0;
 
   constructor(options: SessionPublishingOptions) {
     this.#options = options;
@@ -30,12 +32,17 @@ export class SessionPublishing {
     return this.#publication !== undefined;
   }
 
+  get #bytesRead(): number {
+    return this.#options.connection.bytesRead - this.#bytesBefore;
+  }
+
   /**
    * Publishes by the right that the gate has given; it owns that from here on. `clock`: see Publisher. Throws StreamError.
    */
   begin(publication: Publication, { id, ip, tcUrl }: SessionInfo, clock: string | undefined): void {
     const { connection, silence, ignored, log } = this.#options;
     this.#publication = publication;
+    this.#bytesBefore = connection.bytesRead;
     connection.expectMedia();
     this.#publisher = new RtmpPublisher(publication.stream, {
       id,
@@ -44,7 +51,7 @@ export class SessionPublishing {
       tcUrl,
       clock,
       tap: connection.tap,
-      bytesIn: () => connection.bytesRead,
+      bytesIn: () => this.#bytesRead,
       close: (reason) => this.#options.close(reason),
       ...(ignored === undefined ? {} : { ignored }),
       onIgnored: (reason) => log.warn({ reason }, 'part of the published media is not carried on'),
@@ -73,7 +80,6 @@ export class SessionPublishing {
     // First the stream, then the right to it: the next holder must not meet this publisher.
     publisher?.detach();
     publication.close(reason);
-    const { bytesRead } = this.#options.connection;
-    this.#options.log.info({ reason, frames: publisher?.frames, bytesRead }, 'publish ended');
+    this.#options.log.info({ reason, frames: publisher?.frames, bytesRead: this.#bytesRead }, 'publish ended');
   }
 }

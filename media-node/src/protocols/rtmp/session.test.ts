@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
+import { encodeAmf0 } from '../../formats/amf0.ts';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
 import { encodeCommand } from '../../formats/rtmp-command.ts';
 import { encodeU32Payload, encodeUserControl, USER_PING_REQUEST } from '../../formats/rtmp-control.ts';
@@ -22,7 +24,6 @@ import { MemoryGate, vhostOf } from '../testing/memory-gate.ts';
 import { AAC_FRAME, AAC_HEADER, AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 let node: TestNode;
 const peers: RtmpPeer[] = [];
@@ -208,6 +209,18 @@ describe('publish', () => {
     again.call('publish', null, 'other', 'live');
     await again.status('NetStream.Publish.Denied');
     await again.closed();
+  });
+
+  test('counts its own bytes, not those of another one before it on the connection', async () => {
+    const encoder = await connected();
+    await encoder.publish('first');
+    encoder.send(RTMP_DATA, encodeAmf0('onTextData', { text: 'x'.repeat(10_000) }));
+    await until('its bytes', () => (streamOf('first')?.publisher?.bytesIn ?? 0) > 10_000);
+    encoder.call('closeStream', null);
+    encoder.commands.length = 0;
+    await encoder.publish('second');
+    assert.ok((streamOf('second')?.publisher?.bytesIn ?? Infinity) < 1_000);
+    encoder.close();
   });
 
   test('is given back when the client goes away, also while the gate thinks', async () => {

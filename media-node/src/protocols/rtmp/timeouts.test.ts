@@ -2,13 +2,16 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pino } from 'pino';
 import { makeCertificate } from '#contract/testing/certificate.ts';
+import { until } from '#contract/testing/until.ts';
+import { RTMP_VIDEO } from '../../formats/rtmp-message.ts';
 import { ConnectionLimit } from '../../lib/connection-limit.ts';
 import { TlsIdentity } from '../../lib/tls-identity.ts';
-import { MemoryGate } from '../testing/memory-gate.ts';
-import { RtmpPeer } from '../testing/rtmp-peer.ts';
-import { until } from '../testing/until.ts';
+import { MemoryGate, vhostOf } from '../testing/memory-gate.ts';
+import { AVC_FRAME, RtmpPeer } from '../testing/rtmp-peer.ts';
+import { startTestNode } from '../testing/test-node.ts';
 import { RtmpServer } from './server.ts';
 
 const HOST = '127.0.0.1';
@@ -107,4 +110,26 @@ test('a client that stops within TLS’s handshake is ended in time', async () =
     assert.equal(timeouts(rtmps), before + 1);
     await until('the place', () => limit.used === 0);
   }
+});
+
+test('what came while the node itself stood still is read before an encoder is called silent', async (t) => {
+  const publish = { takeover: 'Reject', firstPacketTimeoutMs: 300, idleTimeoutMs: 300, graceMs: 0 } as const;
+  const node = await startTestNode(new MemoryGate([vhostOf('v', ['__defaultVhost__'], { publish })]));
+  t.after(() => node.close());
+  const streamOf = () => node.gate.registry.get({ vhost: 'v', app: 'live', stream: 's' });
+  const viewer = await RtmpPeer.connected(node.rtmpPort);
+  await viewer.play('s');
+  const encoder = await RtmpPeer.connected(node.rtmpPort);
+  await encoder.publish('s');
+  encoder.sendMedia(0);
+  await until('the first frame', () => (streamOf()?.stats().framesIn ?? 0) > 0);
+  await nextTurn();
+  // The bytes are in the kernel; a process that was stopped, or had no CPU, finds them there with its timers run out.
+  encoder.send(RTMP_VIDEO, AVC_FRAME, 40);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700);
+  await until('the frame of that time', () => (streamOf()?.stats().framesIn ?? 0) > 1);
+  assert.equal(node.rtmp.stats().ends.get('timeout'), undefined);
+  await encoder.closed();
+  assert.equal(node.rtmp.stats().ends.get('timeout'), 1, 'one that is silent is ended all the same');
+  viewer.close();
 });

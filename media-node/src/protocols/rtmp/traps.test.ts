@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { get } from 'node:http';
+import { until } from '#contract/testing/until.ts';
 import { decodeAmf0, encodeAmf0 } from '../../formats/amf0.ts';
 import { FlvReader } from '../../formats/flv-file.ts';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
@@ -23,7 +24,6 @@ import {
 import { AAC_FRAME, AAC_HEADER, AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
 
 /*
  * What peers' issue trackers are full of, each against the live server, with a viewer that sees what comes out.

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { until } from './until.ts';
+import { until } from '#contract/testing/until.ts';
 
 /** VLC refuses to run as root. */
 const NOBODY = 65_534;

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
+import { until } from '#contract/testing/until.ts';
 import { encodeRtmpMessage } from '../../formats/rtmp-chunk-writer.ts';
 import { ChunkReader } from '../../formats/rtmp-chunk-reader.ts';
 import type { RtmpCommand } from '../../formats/rtmp-command.ts';
@@ -7,7 +8,6 @@ import { decodeCommand, encodeCommand } from '../../formats/rtmp-command.ts';
 import { ClientHandshake } from '../../formats/rtmp-handshake.ts';
 import type { RtmpMessage } from '../../formats/rtmp-message.ts';
 import { CSID_COMMAND, RTMP_AUDIO, RTMP_COMMAND, RTMP_VIDEO } from '../../formats/rtmp-message.ts';
-import { until } from './until.ts';
 
 /** AVC sequence header of a 64 by 64 picture (libx264, baseline), a key frame and a frame; pictures of no meaning. */
 export const AVC_HEADER = Buffer.from(

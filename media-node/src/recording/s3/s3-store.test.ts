@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
+import { until } from '#contract/testing/until.ts';
 import { NODE_FILES } from '../file-system.ts';
 import type { StoredFile } from '../recording-store.ts';
 import { dvr, probe, recorderOf, silent, temporaryFolder, testMedia } from '../testing.ts';
@@ -25,11 +25,6 @@ function storeIn(folder: string, bucket: MemoryObjectStore, owner = 'pod-1') {
   return { store, stored };
 }
 
-async function until(is: () => boolean): Promise<void> {
-  for (let look = 0; look < 3_000 && !is(); look++) await sleep(10);
-  assert.ok(is());
-}
-
 /** Of about two parts. */
 const media = testMedia(150);
 const recordings = (bucket: MemoryObjectStore) =>
@@ -39,7 +34,7 @@ const recordings = (bucket: MemoryObjectStore) =>
 async function feed({ recorder, counts }: Pick<ReturnType<typeof recorderOf>, 'recorder' | 'counts'>): Promise<void> {
   for (const [index, frame] of media.frames.entries()) {
     recorder.onFrame(frame);
-    if (index % 1_000 === 0) await until(() => counts.queuedBytes < 2_000_000);
+    if (index % 1_000 === 0) await until('the queue is short', () => counts.queuedBytes < 2_000_000);
   }
 }
 
@@ -58,7 +53,7 @@ test('a short recording is one object by one request, with its header as it is a
   recorder.onTracks(tracks);
   for (const frame of frames) recorder.onFrame(frame);
   await recorder.end();
-  await until(() => files.length === 1);
+  await until('one file is finished', () => files.length === 1);
   assert.deepEqual(recordings(bucket), ['tv/live/cam.flv']);
   assert.equal(files[0]!.path, 'live/cam.flv');
   assert.equal(counts.files, 1);
@@ -80,10 +75,10 @@ for (const ending of ['flv', 'mp4']) {
     const { recorder, files } = recording;
     recorder.onTracks(media.tracks);
     await feed(recording);
-    await until(() => bucket.calls.includes('part'));
+    await until('a part is uploaded', () => bucket.calls.includes('part'));
     assert.equal(bucket.calls.includes('complete'), false);
     await recorder.end();
-    await until(() => files.length === 1);
+    await until('one file is finished', () => files.length === 1);
     const { packets, durationMs } = probe(saved(bucket, `tv/cam.${ending}`));
     assert.equal(packets.length, media.frames.length);
     assert.ok(Math.abs(durationMs - media.lengthMs) < 100, `${durationMs}`);
@@ -107,7 +102,7 @@ test('two recordings of one path are two objects, and one that is there is not o
     for (const frame of frames) recorder.onFrame(frame);
   }
   await Promise.all(all.map(({ recorder }) => recorder.end()));
-  await until(() => all.every(({ files }) => files.length === 1));
+  await until('each has its file', () => all.every(({ files }) => files.length === 1));
   assert.deepEqual(recordings(bucket).sort(), ['tv/cam-2.flv', 'tv/cam-3.flv', 'tv/cam.flv']);
   await store.close(1_000);
 });
@@ -130,7 +125,7 @@ test('a bucket that is away costs nothing but room on the disk; a node that ends
   bucket.fault = undefined;
   const next = storeIn(folder, bucket);
   await next.store.recover();
-  await until(() => next.stored.length === 1);
+  await until('one file is stored', () => next.stored.length === 1);
   assert.deepEqual(recordings(bucket), ['tv/cam.flv']);
   assert.equal(probe(saved(bucket, 'tv/cam.flv')).packets.length, frames.length);
   assert.deepEqual(readdirSync(folder), []);
@@ -144,8 +139,11 @@ async function killed(folder: string, bucket: MemoryObjectStore, ending: string)
   recording.recorder.onTracks(media.tracks);
   await feed(recording);
   // A dead process writes no more.
-  await until(() => recording.counts.queuedBytes === 0);
-  await until(() => bucket.calls.includes('part') && store.waitingBytes < 5 * 1024 * 1024);
+  await until('the queue is empty', () => recording.counts.queuedBytes === 0);
+  await until(
+    'what fills no part is left',
+    () => bucket.calls.includes('part') && store.waitingBytes < 5 * 1024 * 1024,
+  );
   // As the kernel would: from here on this process reaches neither the bucket nor its end.
   await store.close(0);
 }
@@ -166,7 +164,7 @@ for (const ending of ['flv', 'mp4']) {
 
     const { store, stored } = storeIn(folder, bucket);
     await store.recover();
-    await until(() => stored.length === 1);
+    await until('one file is stored', () => stored.length === 1);
     assert.equal(stored[0]!.path, `cam.${ending}`);
     const { packets } = probe(saved(bucket, `tv/cam.${ending}`));
     assert.ok(packets.length > media.frames.length * 0.9, `${packets.length}`);
@@ -199,7 +197,7 @@ test('an upload that the bucket forgot begins anew with what is still here', asy
   bucket.uploads.clear();
   const { store, stored } = storeIn(folder, bucket);
   await store.recover();
-  await until(() => stored.length === 1);
+  await until('one file is stored', () => stored.length === 1);
   assert.ok(probe(saved(bucket, 'tv/cam.flv')).packets.length > 1_000);
   assert.deepEqual(readdirSync(folder), []);
   await store.close(1_000);
