@@ -5,7 +5,7 @@ import type { RelayRequest } from '../../stream/relay.ts';
 import { AAC_FRAME, AAC_HEADER, AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { LOG, RELAY_KEY, startTestNode } from '../testing/test-node.ts';
-import { until } from '../testing/until.ts';
+import { until } from '#contract/testing/until.ts';
 import { RtmpPullClient, RtmpPushClient } from './relay-clients.ts';
 
 /* E-RTMP v2's multitrack in whole sessions: who can take several tracks gets them, everybody else the first ones. */
