@@ -131,7 +131,7 @@ export const METRICS = {
     labels: ['limit'],
   },
   certificateNotAfter: {
-    name: 'livecluster_certificate_not_after_seconds',
+    name: 'livecluster_certificate_not_after_timestamp_seconds',
     type: 'gauge',
     help: 'When the certificate of RTMPS that ends first does so, in seconds since 1970; absent without one.',
     labels: [],

@@ -75,7 +75,7 @@ function assertPlayable(packets: readonly ProbedPacket[], what: string): void {
 
 test(
   'every node plays the stream over RTMP and HTTP-FLV, and an edge has it by one pull, whatever its viewers',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async (t) => {
     const { node, publish } = await run(t, yaml('{origin: {replicas: 2}, edge: {replicas: 2, pull: {hold: 1s}}}'));
     publish('origin-0');
@@ -125,7 +125,7 @@ test(
   },
 );
 
-test('the loop of the test picture has no seam for who watches across it', { timeout: 120_000 }, async (t) => {
+test('the loop of the test picture has no seam for who watches across it', { timeout: 300_000 }, async (t) => {
   const { node, publish } = await run(t, yaml('{origin: {replicas: 1}, edge: {replicas: 1}}'));
   publish('origin-0');
   const packets = await probe(flv(node('edge-0')), 6);
@@ -137,7 +137,7 @@ test('the loop of the test picture has no seam for who watches across it', { tim
   }
 });
 
-test('a stream published to an edge is played from every other node', { timeout: 120_000 }, async (t) => {
+test('a stream published to an edge is played from every other node', { timeout: 300_000 }, async (t) => {
   const { node, publish } = await run(t, yaml('{origin: {replicas: 2}, edge: {replicas: 2}}'));
   publish('edge-0', 'handed-on');
   for (const name of ['edge-1', 'origin-0', 'origin-1', 'edge-0']) {
@@ -147,7 +147,7 @@ test('a stream published to an edge is played from every other node', { timeout:
 
 test(
   'an edit changes what runs: vhosts are pushed, nodes come and go, viewers of a staying node stay',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async (t) => {
     const { cluster, node, notes, publish } = await run(t, yaml('{origin: {replicas: 1}, edge: {replicas: 1}}'));
     publish('origin-0');
@@ -191,7 +191,7 @@ spec: {clusterRef: {name: live}, hosts: [shop.example]}
 
 test(
   'a port of the first origin that is taken ends the start with the mend; another node moves',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async (t) => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, HOST, resolve));
@@ -216,7 +216,7 @@ test(
   },
 );
 
-test('an edge whose port is taken moves and says so', { timeout: 60_000 }, async (t) => {
+test('an edge whose port is taken moves and says so', { timeout: 300_000 }, async (t) => {
   const { rtmp: port } = portsOf('edge', 0, ANY);
   const taken = createServer();
   // Whoever has it already serves the test as well.
@@ -235,7 +235,7 @@ test('an edge whose port is taken moves and says so', { timeout: 60_000 }, async
   assert.match(said, new RegExp(`^edge-0: port \\d+ \\(RTMP\\) is taken by another program, ${used} is used$`, 'm'));
 });
 
-test('the nodes of one process are apart: state, sockets and metrics', { timeout: 60_000 }, async (t) => {
+test('the nodes of one process are apart: state, sockets and metrics', { timeout: 300_000 }, async (t) => {
   const { cluster } = await run(t, yaml('{origin: {replicas: 2}, edge: {replicas: 2}}'));
   const ports = cluster.nodes.flatMap((each) => Object.values(each.ports));
   assert.equal(new Set(ports).size, 16);
@@ -249,7 +249,7 @@ test('the nodes of one process are apart: state, sockets and metrics', { timeout
   }
 });
 
-test('segments go to a folder of their origin where the file has storage for them', { timeout: 60_000 }, async (t) => {
+test('segments go to a folder of their origin where the file has storage for them', { timeout: 300_000 }, async (t) => {
   const segments = await mkdtemp(join(tmpdir(), 'livecluster-segments-'));
   const { cluster, notes, publish } = await run(
     t,

@@ -38,7 +38,7 @@ async function makeRun(t: TestContext, text: string, env: Record<string, string>
   return { child, file, ended, says, output: () => output };
 }
 
-test('it runs the file, takes its edits, and ends on Ctrl-C', { timeout: 90_000 }, async (t) => {
+test('it runs the file, takes its edits, and ends on Ctrl-C', { timeout: 300_000 }, async (t) => {
   const run = await makeRun(t, yaml('{origin: {replicas: 1}, edge: {replicas: 1}}'));
   const [, rtmpPort, httpPort, apiPort] = await run.says(
     /│ origin-0 │ rtmp:\/\/localhost:(\d+)\/live\/STREAM *│ http:\/\/localhost:(\d+)\/live\/STREAM\.flv *│ http:\/\/localhost:(\d+) *│/,
@@ -73,7 +73,7 @@ test('it runs the file, takes its edits, and ends on Ctrl-C', { timeout: 90_000 
   assert.doesNotMatch(run.output(), / (error|fatal) /);
 });
 
-test('a second Ctrl-C ends it at once', { timeout: 60_000 }, async (t) => {
+test('a second Ctrl-C ends it at once', { timeout: 300_000 }, async (t) => {
   const run = await makeRun(t, yaml('{origin: {replicas: 1}, edge: {replicas: 0}}'), { DEMO: '0' });
   const [, httpPort] = await run.says(/http:\/\/localhost:(\d+)\/live\/STREAM\.flv/);
   await run.says(/Ctrl-C stops it/);
@@ -92,7 +92,7 @@ const RTMPS = yaml(
   '{origin: {replicas: 1}, edge: {replicas: 1}, protocols: {rtmps: {enabled: true}}, tls: {certificateRefs: [{name: a}]}}',
 );
 
-test('RTMPS takes its certificate from files, and a changed one at once', { timeout: 60_000 }, async (t) => {
+test('RTMPS takes its certificate from files, and a changed one at once', { timeout: 300_000 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'livecluster-tls-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const env = { TLS_CERT: join(folder, 'tls.crt'), TLS_KEY: join(folder, 'tls.key') };
@@ -119,7 +119,7 @@ test('RTMPS takes its certificate from files, and a changed one at once', { time
   assert.equal(await shown(), 'two.example');
 });
 
-test('what cannot be run ends with clear lines and exit code 1', { timeout: 60_000 }, async (t) => {
+test('what cannot be run ends with clear lines and exit code 1', { timeout: 300_000 }, async (t) => {
   const bad: [string, string, Record<string, string>, RegExp][] = [
     ['a wrong field', yaml('{egde: {}}'), {}, /The cluster cannot run:\n {2}.*LiveCluster.*egde/],
     ['a wrong port', yaml('{}'), { RTMP_PORT: 'x' }, /RTMP_PORT=x is no port/],

@@ -91,7 +91,7 @@ const STEPS: Record<string, () => Promise<Omit<Outcome, 'name' | 'seconds'>>> = 
   native: () => check(process.execPath, 'media-node/native/build.ts', '--require'),
   unit: () => {
     const files = narrowed[0] === 'unit' && narrowed.length > 1 ? narrowed.slice(1) : unitFiles();
-    return nodeTest([], files, ['--test-concurrency=2', '--test-timeout=180000']);
+    return nodeTest([], files, ['--test-concurrency=2', '--test-timeout=300000']);
   },
   manifests: () => check(process.execPath, 'scripts/check-manifests.ts'),
   e2e: async () => {

@@ -284,7 +284,10 @@ const Spec = z.strictObject({
           .optional()
           .describe('The existing Redis for mode External.'),
       })
-      .meta({ description: 'The directory that tells which origin has which stream.' }),
+      .meta({
+        description:
+          'What the pods share: which origin has which stream, how its playlists go on, who counts a viewer.',
+      }),
     {
       rule: "self.mode != 'External' || has(self.external)",
       message: 'mode External needs redis.external.urlSecretRef: name the Secret and key that hold the URL',

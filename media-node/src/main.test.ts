@@ -89,8 +89,8 @@ async function runMain(
       .filter((line) => line.startsWith('{') && line.endsWith('}'))
       .map((line) => JSON.parse(line) as LogLine);
   const until = async <T>(what: string, check: () => Promise<T | undefined> | T | undefined): Promise<T> => {
-    const endMs = Date.now() + 30_000;
-    while (Date.now() < endMs) {
+    const endMs = performance.now() + 30_000;
+    while (performance.now() < endMs) {
       const value = await check();
       if (value !== undefined) return value;
       if (child.exitCode !== null) break;
@@ -114,7 +114,7 @@ async function runMain(
 
 test(
   'the process starts on a real Redis, takes changed files, and drains on SIGTERM',
-  { timeout: 90_000 },
+  { timeout: 300_000 },
   async (t) => {
     const redis = await TestRedis.start();
     t.after(() => redis.close());
@@ -162,7 +162,7 @@ test(
   },
 );
 
-test('the process starts while Redis is away, and SIGINT ends it at once', { timeout: 60_000 }, async (t) => {
+test('the process starts while Redis is away, and SIGINT ends it at once', { timeout: 300_000 }, async (t) => {
   const run = await runMain(t, { files: { 'config.json': JSON.stringify({ ...CONFIG, drainMs: 600_000 }) } });
   await run.ready();
   const { rtmp } = (await run.says('media node ready')) as unknown as { rtmp: number };
@@ -174,7 +174,7 @@ test('the process starts while Redis is away, and SIGINT ends it at once', { tim
   assert.equal(run.output().includes('hunter2'), false, 'the password is not logged');
 });
 
-test('a process that was told to close ends by itself when no signal comes', { timeout: 60_000 }, async (t) => {
+test('a process that was told to close ends by itself when no signal comes', { timeout: 300_000 }, async (t) => {
   const run = await runMain(t);
   await run.ready();
   const headers = { authorization: `Bearer ${TOKEN}` };
@@ -184,7 +184,7 @@ test('a process that was told to close ends by itself when no signal comes', { t
   assert.deepEqual(await run.ended, [0, null]);
 });
 
-test('RTMPS follows the file of certificates, and serves on whatever is in it', { timeout: 60_000 }, async (t) => {
+test('RTMPS follows the file of certificates, and serves on whatever is in it', { timeout: 300_000 }, async (t) => {
   const [one, two] = [makeCertificate('one.example'), makeCertificate('two.example')];
   const fileOf = (...certificates: readonly object[]) => JSON.stringify({ version: 1, certificates });
   const run = await runMain(t, { env: { LIVECLUSTER_RTMPS_PORT: '0' } });
@@ -202,7 +202,7 @@ test('RTMPS follows the file of certificates, and serves on whatever is in it', 
   assert.equal(await shown(), undefined);
   await writeFile(join(run.folder, 'tls.json'), fileOf(one));
   await run.until('the first is shown', async () => ((await shown()) === 'one.example' ? true : undefined));
-  assert.match(await (await fetch(`${run.admin}/metrics`)).text(), /^livecluster_certificate_not_after_seconds \d+$/m);
+  assert.match(await (await fetch(`${run.admin}/metrics`)).text(), /^livecluster_certificate_not_after_timestamp_seconds \d+$/m);
   for (const [text, fault] of [
     ['{', /not valid JSON/],
     [fileOf(), /certificates: /],
@@ -217,7 +217,7 @@ test('RTMPS follows the file of certificates, and serves on whatever is in it', 
   assert.doesNotMatch(run.output(), /PRIVATE KEY/);
 });
 
-test('a wrong environment or file ends the start with one line that says the mend', { timeout: 90_000 }, async (t) => {
+test('a wrong environment or file ends the start with one line that says the mend', { timeout: 300_000 }, async (t) => {
   const bad: [string, Parameters<typeof runMain>[1], RegExp][] = [
     [
       'nothing set',

@@ -47,8 +47,8 @@ async function rig(over: Partial<EdgeGateOptions> = {}) {
     logger,
     config: testConfig(),
     pushClient: client,
-    startMs: 300,
-    recoverMs: 300,
+    startMs: 30_000,
+    recoverMs: 30_000,
     ...over,
   });
   closers.push(() => gate.close('test over'));
@@ -90,7 +90,7 @@ test('an origin that can’t take it is passed over', async () => {
 });
 
 test('no origin at all: the encoder is told to try again later', async () => {
-  const { gate, client } = await rig();
+  const { gate, client } = await rig({ startMs: 300 });
   client.onOpen = (relay) => relay.end('refused');
   await assert.rejects(gate.publish(key, session(), ignore), { code: 'unavailable' });
   client.onOpen = (relay) => relay.end('denied');
@@ -135,7 +135,7 @@ test('the owner of the stream comes first, whatever its load', async () => {
 });
 
 test('every origin lost for too long: the encoder is ended, once', async () => {
-  const { gate, client } = await rig();
+  const { gate, client } = await rig({ recoverMs: 300 });
   const revoked: string[] = [];
   const publication = await gate.publish(key, session(), (reason) => revoked.push(reason));
   client.onOpen = (relay) => relay.end('unreachable');

@@ -130,10 +130,10 @@ export class PackagingFollower implements PackagedStream {
     this.#touchedMs = this.#now();
   }
 
-  changed(seen: PackagingSnapshot | undefined, mostMs: number, signal?: AbortSignal): Promise<void> {
+  async changed(seen: PackagingSnapshot | undefined, mostMs: number, signal?: AbortSignal): Promise<void> {
     this.touch();
-    if (this.#isClosed || this.#snapshot !== seen) return Promise.resolve();
-    return this.#waiters.wait(mostMs, signal);
+    if (this.#isClosed || this.#snapshot !== seen) return;
+    await this.#waiters.wait(mostMs, signal);
   }
 
   read(file: string): Buffer | undefined | Promise<Buffer | undefined> {

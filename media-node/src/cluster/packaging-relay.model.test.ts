@@ -172,7 +172,7 @@ async function run(t: TestContext, { rig, store }: Kind): Promise<void> {
 
 const EMPTY = { segments: [] } as unknown as PackagingSnapshot;
 
-describe('packaged streams while origins die', { timeout: 120_000 }, () => {
+describe('packaged streams while origins die', { timeout: 300_000 }, () => {
   let redis: TestRedis | undefined;
   after(() => redis?.close());
 

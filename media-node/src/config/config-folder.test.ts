@@ -73,7 +73,7 @@ test('an unusable secret is refused without being shown', async (t) => {
   }
 });
 
-test('a folder swapped by a symbolic link, as the kubelet does it, is noticed', { timeout: 30_000 }, async (t) => {
+test('a folder swapped by a symbolic link, as the kubelet does it, is noticed', { timeout: 300_000 }, async (t) => {
   const root = await folder(t, {});
   for (const [version, text] of [
     ['v1', 'one'],
@@ -113,7 +113,7 @@ test('a folder swapped by a symbolic link, as the kubelet does it, is noticed', 
   assert.equal(errors.length, 1, 'one line for one fault, however often it was looked at');
 });
 
-test('a text that was put off is offered again', { timeout: 30_000 }, async (t) => {
+test('a text that was put off is offered again', { timeout: 300_000 }, async (t) => {
   let offers = 0;
   const done = Promise.withResolvers<void>();
   const stop = pollText(
@@ -156,7 +156,7 @@ test('a file may have changed while it is new, and when it was swapped, gone or 
 
 test(
   'what cannot differ is not read again, but for a text that was put off or a fault',
-  { timeout: 30_000 },
+  { timeout: 300_000 },
   async (t) => {
     let reads = 0;
     let looks = 0;

@@ -111,6 +111,19 @@ test('a publisher that takes a stream over begins at the given time and not befo
   );
 });
 
+test('one that only unrolls keeps jumps, steps back and equal times, and goes on behind the wrap', () => {
+  const times = run(StreamClock.unrolling(), [
+    ['video', 60_000],
+    ['audio', 60_000],
+    ['video', 3_660_000],
+    ['audio', 59_990],
+    ['video', 0],
+    ['video', 0xfffffff0],
+    ['video', 0x10],
+  ]);
+  assert.deepEqual(times, [60_000, 60_000, 3_660_000, 59_990, 0, -16, 16]);
+});
+
 test('whatever comes, times are integers of 0 and more, strictly increasing within a kind', () => {
   const step = fc.tuple(fc.constantFrom('audio', 'video'), fc.integer({ min: 0, max: 0xffffffff }));
   fc.assert(

@@ -32,6 +32,14 @@ export class StreamClock {
   /** The newest time base: the shift, and a count of jumps. */
   #offset = 0;
   #epoch = 0;
+  #keepsJumps = false;
+
+  /** One that unrolls the wrap and leaves all else as it comes: for a stream, whose Timeline sees to the rest. */
+  static unrolling(): StreamClock {
+    const clock = new StreamClock();
+    clock.#keepsJumps = true;
+    return clock;
+  }
 
   /**
    * `startMs`: the time to give the first timestamp, for a publisher that goes on in a stream that already has frames;
@@ -51,7 +59,7 @@ export class StreamClock {
     if (own.seen) {
       const delta = (timestamp - own.rawLast) | 0;
       own.unrolled += delta;
-      if (delta < 0 || delta > FORWARD_JUMP_MS) this.#judgeJump(own, other, delta);
+      if (!this.#keepsJumps && (delta < 0 || delta > FORWARD_JUMP_MS)) this.#judgeJump(own, other, delta);
     } else {
       own.seen = true;
       if (other.seen) {
@@ -64,7 +72,7 @@ export class StreamClock {
       own.epoch = this.#epoch;
     }
     own.rawLast = timestamp;
-    own.last = Math.max(own.last + 1, own.unrolled + own.offset);
+    own.last = this.#keepsJumps ? own.unrolled : Math.max(own.last + 1, own.unrolled + own.offset);
     return own.last;
   }
 

@@ -134,7 +134,16 @@ export class Packager implements PackagedStream, StreamObserver {
 
   changed(seen: PackagingSnapshot | undefined, mostMs: number, signal?: AbortSignal): Promise<void> {
     if (this.#isClosed || this.snapshot !== seen) return Promise.resolve();
-    return this.#waiters.wait(mostMs, signal);
+    return this.#changed(seen, mostMs, signal);
+  }
+
+  /** There are things to do without there being another snapshot: nothing may be listed yet, or still what was before. */
+  async #changed(seen: PackagingSnapshot | undefined, mostMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const endMs = performance.now() + mostMs;
+    for (let leftMs = mostMs; leftMs > 0; leftMs = endMs - performance.now()) {
+      const isWoken = await this.#waiters.wait(leftMs, signal);
+      if (!isWoken || this.#isClosed || this.snapshot !== seen) return;
+    }
   }
 
   /** Whether a file is kept, in memory or on disk. */

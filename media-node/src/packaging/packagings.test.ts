@@ -281,6 +281,22 @@ test('whoever waits is woken by a change, by time, by the end and by a signal', 
   await packaged.changed(packaged.snapshot, 10_000);
 });
 
+test('whoever waits for a stream that has just begun waits for its first segment', async (t) => {
+  const node = new TestNode();
+  t.after(() => node.close());
+  const begun = node.publish();
+  const { packaged } = node;
+  let isWoken = false;
+  const waited = packaged.changed(undefined, 20_000).then(() => (isWoken = true));
+  await begun;
+  node.feed(streamOf({ seconds: 1 }));
+  await settled();
+  assert.equal(isWoken, false, 'that it is known how to begin is no segment');
+  node.feed(streamOf({ startMs: 1_000, seconds: 4 }));
+  await waited;
+  assert.equal(node.snapshot.segments.length > 0, true);
+});
+
 test('a GOP that is longer than the target is told of in words, and cuts are not independent while listed', async (t) => {
   const node = new TestNode();
   t.after(() => node.close());

@@ -1,29 +1,30 @@
 /** Those who wait for the next change of something, each for its own time. */
 export class Waiters {
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<(isWoken: boolean) => void>();
 
   /** How many wait now. */
   get size(): number {
     return this.#waiting.size;
   }
 
-  /** Resolves at the next `wake`, when `mostMs` are over, or when `signal` is aborted. Never rejects. */
-  wait(mostMs: number, signal?: AbortSignal): Promise<void> {
-    if (mostMs <= 0 || signal?.aborted === true) return Promise.resolve();
+  /** Resolves at the next `wake`: true; when `mostMs` are over, or when `signal` is aborted: false. Never rejects. */
+  wait(mostMs: number, signal?: AbortSignal): Promise<boolean> {
+    if (mostMs <= 0 || signal?.aborted === true) return Promise.resolve(false);
     return new Promise((resolve) => {
-      const done = () => {
+      const done = (isWoken: boolean) => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', done);
+        signal?.removeEventListener('abort', inVain);
         this.#waiting.delete(done);
-        resolve();
+        resolve(isWoken);
       };
-      const timer = setTimeout(done, mostMs);
-      signal?.addEventListener('abort', done);
+      const inVain = () => done(false);
+      const timer = setTimeout(inVain, mostMs);
+      signal?.addEventListener('abort', inVain);
       this.#waiting.add(done);
     });
   }
 
   wake(): void {
-    for (const done of this.#waiting) done();
+    for (const done of this.#waiting) done(true);
   }
 }

@@ -28,7 +28,7 @@ export class MediaGauge {
     return this.#hasSkew ? this.#skewMs : undefined;
   }
 
-  /** A frame goes by, with its publisher's own decoding time. */
+  /** A frame goes by, with its decoding time on the stream's own clock, which has no jumps. */
   frame(kind: Track['kind'], isKey: boolean, dtsMs: number): void {
     if (kind === 'audio') {
       this.audioFrames++;

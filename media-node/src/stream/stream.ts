@@ -380,7 +380,7 @@ export class Stream {
       return;
     }
     if (this.#timeline.discontinuities !== discontinuities) this.#spectators.seam();
-    this.gauge.frame(kind, frame.isKey, frame.dtsMs);
+    this.gauge.frame(kind, frame.isKey, timeMs);
     this.#shiftMs = this.#keepsTimes ? timeMs - frame.dtsMs : 0;
     const shiftMs = this.#keepsTimes ? 0 : timeMs - frame.dtsMs;
     const dtsMs = frame.dtsMs + shiftMs;

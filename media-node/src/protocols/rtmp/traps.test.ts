@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { get } from 'node:http';
+import { DEFAULT_VHOST } from '#contract/names.ts';
 import { until } from '#contract/testing/until.ts';
 import { decodeAmf0, encodeAmf0 } from '../../formats/amf0.ts';
 import { FlvReader } from '../../formats/flv-file.ts';
@@ -21,6 +22,9 @@ import {
   RTMP_USER_CONTROL,
   RTMP_VIDEO,
 } from '../../formats/rtmp-message.ts';
+import { REALTIME_RULES } from '../../stream/stream-rules.ts';
+import { StreamRegistry } from '../../stream/stream-registry.ts';
+import { MemoryGate } from '../testing/memory-gate.ts';
 import { AAC_FRAME, AAC_HEADER, AVC_FRAME, AVC_HEADER, AVC_KEY, RtmpPeer } from '../testing/rtmp-peer.ts';
 import type { TestNode } from '../testing/test-node.ts';
 import { startTestNode } from '../testing/test-node.ts';
@@ -387,7 +391,7 @@ describe('media', () => {
     ['forward', 3_600_000],
   ] as const) {
     test(`timestamps that jump ${direction} are no step for the viewer, and both tracks stay together`, async () => {
-      const { encoder, viewer } = await pair();
+      const { encoder, viewer, stream } = await pair();
       encoder.sendMedia(100_000);
       let ms = 100_000;
       for (let count = 0; count < 20; count++) {
@@ -407,6 +411,27 @@ describe('media', () => {
       }
       const [audio, video] = [viewer.media().at(-1), viewer.media().at(-2)];
       assert.ok(Math.abs((audio?.timestampMs ?? 0) - (video?.timestampMs ?? 0)) <= 40);
+      const known = node.gate.registry.get({ vhost: DEFAULT_VHOST, app: 'live', stream });
+      assert.equal(known?.stats().discontinuities, 1, 'HLS tells of it, and the metric counts it');
+      assert.ok(Math.abs(known.gauge.avSkewMs ?? Infinity) < 50, 'what is measured of the media is not misled');
+    });
+
+    test(`timestamps that jump ${direction} are the viewer’s own with play.atc`, async (t) => {
+      const rules = { ...REALTIME_RULES, atc: true };
+      const kept = await startTestNode(new MemoryGate(undefined, new StreamRegistry({ rules: () => rules })));
+      t.after(() => kept.close());
+      const [viewer, encoder] = [await RtmpPeer.connected(kept.rtmpPort), await RtmpPeer.connected(kept.rtmpPort)];
+      peers.push(viewer, encoder);
+      await viewer.play('s');
+      await encoder.publish('s');
+      encoder.sendMedia(100_000);
+      for (const ms of [40, 80, 120 + jumpMs, 160 + jumpMs]) encoder.send(RTMP_VIDEO, AVC_FRAME, 100_000 + ms);
+      await until('all', () => viewer.media().length === 2 + 1 + 4);
+      const times = viewer.media().flatMap(({ payload, timestampMs }) => (payload[1] === 1 ? [timestampMs] : []));
+      assert.deepEqual(
+        times,
+        [0, 40, 80, 120 + jumpMs, 160 + jumpMs].map((ms) => 100_000 + ms),
+      );
     });
   }
 });

@@ -14,7 +14,7 @@ export function vhostOf(name: string, hosts: string[], settings: Partial<VhostCo
 
 /** A Gate for tests: one node, no directory. What it was asked is kept. */
 export class MemoryGate implements Gate {
-  readonly registry = new StreamRegistry();
+  readonly registry: StreamRegistry;
   readonly asked: { readonly action: 'publish' | 'play'; readonly key: StreamKey; readonly session: SessionInfo }[] =
     [];
   /** Set to refuse whoever comes next. */
@@ -24,8 +24,12 @@ export class MemoryGate implements Gate {
   readonly #vhosts: readonly VhostConfig[];
   readonly #publications = new Map<string, (reason: string) => void>();
 
-  constructor(vhosts: readonly VhostConfig[] = [vhostOf(DEFAULT_VHOST, [DEFAULT_VHOST])]) {
+  constructor(
+    vhosts: readonly VhostConfig[] = [vhostOf(DEFAULT_VHOST, [DEFAULT_VHOST])],
+    registry: StreamRegistry = new StreamRegistry(),
+  ) {
     this.#vhosts = vhosts;
+    this.registry = registry;
   }
 
   vhost(host: string): VhostConfig | undefined {
