@@ -114,6 +114,8 @@ const AVCC = '014d400dffe10019674d400deca0a8cf11360220000003002000000641e28532c0
 const CONFIGS = [`091700000000${AVCC}`, '08af001210'].map((hex) => Buffer.from(hex, 'hex'));
 const FRAMES = [
   ...CONFIGS,
+  // Further tracks
+  ...[`0996006176633101${AVCC}`, '0895006d703461011190', '0895016d70346101aabb'].map((hex) => Buffer.from(hex, 'hex')),
   // H.264, E-RTMP behind ModEx, multitrack, AAC, Opus
   ...['091701000028aabb', '0997020a0b0c0361766331aabb', '0996136176633101000001ee00000002aabb', '08af01aabb'].map(
     (hex) => Buffer.from(hex, 'hex'),

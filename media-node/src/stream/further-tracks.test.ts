@@ -180,6 +180,33 @@ describe('a stream with further tracks', () => {
     assert.equal(setup.stream.stats().framesDropped, 4);
   });
 
+  test('without video has players change over at once, also into an output that others are in, and back', () => {
+    const setup = new Setup();
+    const before = setup.publish();
+    before.track(AUDIO);
+    before.metadata({ audiocodecid: 10 });
+    const several = setup.play();
+    const plain = setup.plain();
+    setup.send(before, audio(0));
+    before.track(AUDIO_1);
+    const joined = setup.play();
+    setup.send(before, audio(20), audio1(20), audio(40));
+    assert.equal(
+      several.text,
+      '[header audio {"audiocodecid":10} @0] a0 [audio asc @20] [audio asc1 @20] a20 A20 a40 ',
+    );
+    assert.ok(joined.text.endsWith('a0 a20 A20 a40 '));
+    const next = setup.publish();
+    next.track(AUDIO);
+    next.metadata({ audiocodecid: 10 });
+    for (const ms of [60, 80, 100]) next.frame(audio(ms));
+    setup.flush.run();
+    const sounds = (player: FakePlayer): string[] => player.text.match(/a\d+/g) ?? [];
+    assert.equal(sounds(plain).length, 6);
+    assert.deepEqual(sounds(several), sounds(plain));
+    assert.deepEqual(sounds(joined), sounds(plain));
+  });
+
   test('keeps the cache of the first tracks when the others are too large for theirs', () => {
     const setup = new Setup();
     const ingest = setup.publish();
