@@ -35,7 +35,7 @@ export const METRIC_LABELS = {
   /** Why something that an encoder sent is not carried on. */
   reason: [
     'codec', // no player here knows it
-    'track', // beside the first of its kind in E-RTMP's multitrack
+    'track', // one too many of E-RTMP's multitrack
     'empty-config', // a sequence header with nothing in it
     'no-config', // a frame before its sequence header
     'data', // a data message that is for servers alone, or too large

@@ -214,6 +214,7 @@ export class ApiMedia {
       publish: publisher === undefined ? { active: false } : { active: true, cid: publisher.id },
       ...this.#tracks(source),
       // Ours.
+      ...(source.furtherTracks.length > 0 && { further_tracks: source.furtherTracks.map(furtherOf) }),
       source: publisher?.kind ?? (source.isHeld ? 'awaited' : null),
       viewers: sum(({ stats }) => allProtocols(stats.viewers)),
       relays: sum(({ stats }) => stats.relays),
@@ -283,6 +284,12 @@ function videoOf(track: Shown | undefined, said: Metadata | undefined): object |
   const width = track.width || pixels(said?.['width']);
   const height = track.height || pixels(said?.['height']);
   return { codec: codec.toUpperCase(), profile, level, width, height };
+}
+
+/** A track beside the first of its kind, of an encoder that sends several. */
+function furtherOf(track: Track): object {
+  const about = track.kind === 'video' ? videoOf(track, undefined) : audioOf(track);
+  return { kind: track.kind, track_id: track.index, ...about };
 }
 
 function pixels(value: unknown): number {

@@ -181,6 +181,25 @@ describe('streams, clients and vhosts', () => {
     assert.deepEqual((await ask(`streams/${streamId(KEY)}/`))['stream'], streams[0]);
   });
 
+  test('further tracks of an encoder that sends several of a kind are beside the others', async (t) => {
+    const { ask, registry } = await running(t);
+    const key = { ...KEY, stream: 'several' };
+    const ingest = registry.open(key).attach(new FakePublisher());
+    for (const track of [VIDEO, AUDIO]) {
+      ingest.track(track);
+      ingest.track({ ...track, index: 3 });
+    }
+    const { video: first, further_tracks: further } = (await ask(`streams/${streamId(key)}`))['stream'] as {
+      video: object | null;
+      further_tracks: object[];
+    };
+    assert.equal(first, null, 'nothing is known before the first frame');
+    assert.deepEqual(further, [
+      { kind: 'video', track_id: 3, codec: 'H264', profile: 'High', level: '3.1', width: 640, height: 360 },
+      { kind: 'audio', track_id: 3, codec: 'AAC', sample_rate: 48_000, channel: 2, profile: 'LC' },
+    ]);
+  });
+
   test('a stream that is here in segments alone has the codecs of those', async (t) => {
     const { ask, registry, packaged } = await running(t);
     const key = { ...KEY, stream: 'segments' };

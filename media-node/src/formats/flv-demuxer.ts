@@ -4,11 +4,20 @@ import { type AudioInfo, parseAc3Header, parseMpegAudioHeader, withFlacMarker } 
 import { makeAudioTrack, makeVideoTrack } from '../media/codecs/make-track.ts';
 import type { MediaSink } from '../media/media-sink.ts';
 import type { StreamClock } from '../media/stream-clock.ts';
-import type { AudioTrack, VideoTrack } from '../media/track.ts';
+import type { AudioTrack, Track, VideoTrack } from '../media/track.ts';
+import { MOST_TRACKS } from '../media/track.ts';
 import { Amf0Decoder, isAmfObject } from './amf0.ts';
 import { FLV_TAG_AUDIO, FLV_TAG_SCRIPT, FLV_TAG_VIDEO } from './flv-file.ts';
 import type { IgnoredCounts, IgnoredKind } from './flv-tag-body.ts';
-import { TagBody, noIgnored, parseAudioBody, parseVideoBody } from './flv-tag-body.ts';
+import {
+  TagBody,
+  TOO_MANY_TRACKS,
+  noIgnored,
+  parseAudioBody,
+  parseNextAudio,
+  parseNextVideo,
+  parseVideoBody,
+} from './flv-tag-body.ts';
 import { amf0Part } from './rtmp-command.ts';
 import { RTMP_DATA_AMF3 } from './rtmp-message.ts';
 
@@ -18,12 +27,18 @@ const MAX_DATA_BYTES = 256 * 1024;
 /** Data messages that are between an encoder and its server, or between a server and Flash, and tell players nothing. */
 const NOT_FOR_PLAYERS = /^(@|\||onStatus$)/;
 
+/** Further tracks: the first of each kind always has its place. */
+const MOST_FURTHER = MOST_TRACKS - 2;
+/** Configurations of further tracks; every viewer that joins gets them all. */
+const MAX_FURTHER_CONFIG_BYTES = 64 * 1024;
+
 /** Codecs whose frames need no configuration: the track comes with the first frame. */
 const BARE_CODECS = new Set(['mp3', 'pcma', 'pcmu', 'speex', 'ac3', 'eac3', 'opus']);
 
 /**
  * Audio, video and data messages of RTMP, or tags of FLV, → tracks, frames, metadata. A frame before its track's
- * configuration is dropped and counted. Of E-RTMP's multitrack messages the track with id 0 is taken.
+ * configuration is dropped and counted. Of E-RTMP's multitrack messages the tracks with id 0 are those of plain messages, the
+ * others are further tracks (Track.index).
  */
 export class FlvDemuxer {
   readonly #sink: MediaSink;
@@ -31,8 +46,10 @@ export class FlvDemuxer {
   readonly #nextTrackId: () => number;
   readonly #body = new TagBody();
   readonly #ignored = new Set<string>();
-  #video: VideoTrack | undefined;
-  #audio: AudioTrack | undefined;
+  /** By trackId. */
+  readonly #videos: (VideoTrack | undefined)[] = [];
+  readonly #audios: (AudioTrack | undefined)[] = [];
+  #further = 0;
   readonly #counts: IgnoredCounts;
 
   /** `nextTrackId` gives a stream's next track id; `counts` may be shared by several demuxers. */
@@ -71,15 +88,24 @@ export class FlvDemuxer {
   #pushVideo(timestampMs: number, payload: Buffer): void {
     const body = this.#body;
     parseVideoBody(payload, body);
-    if (body.otherTracks > 0) this.#ignore('tracks beside the first of their kind', 'track', body.otherTracks);
+    this.#takeVideo(timestampMs, payload);
+    while (body.next > 0) {
+      parseNextVideo(payload, body);
+      this.#takeVideo(timestampMs, payload);
+    }
+  }
+
+  #takeVideo(timestampMs: number, payload: Buffer): void {
+    const body = this.#body;
+    const { trackIndex: index } = body;
     switch (body.kind) {
       case 'frame': {
-        const track = this.#video;
+        const track = this.#videos[index];
         if (track === undefined || track.codec !== body.videoCodec) {
           this.#counts['no-config'] += 1;
           return;
         }
-        const dtsMs = this.#clock.dtsMs('video', timestampMs);
+        const dtsMs = this.#dtsMs('video', index, timestampMs);
         this.#sink.onFrame({
           track,
           dtsMs,
@@ -91,9 +117,12 @@ export class FlvDemuxer {
       }
       case 'config': {
         const config = payload.subarray(body.start, body.end);
-        if (this.#video?.codec === body.videoCodec && this.#video.config.equals(config)) return;
-        this.#video = makeVideoTrack(this.#nextTrackId(), body.videoCodec, Buffer.from(config));
-        this.#sink.onTrack(this.#video);
+        const known = this.#videos[index];
+        if (known?.codec === body.videoCodec && known.config.equals(config)) return;
+        if (!this.#mayBe(index, known, config)) return;
+        const track = placed(makeVideoTrack(this.#nextTrackId(), body.videoCodec, Buffer.from(config)), index);
+        this.#videos[index] = track;
+        this.#sink.onTrack(track);
         break;
       }
       case 'unknown':
@@ -107,28 +136,33 @@ export class FlvDemuxer {
   #pushAudio(timestampMs: number, payload: Buffer): void {
     const body = this.#body;
     parseAudioBody(payload, body);
-    if (body.otherTracks > 0) this.#ignore('tracks beside the first of their kind', 'track', body.otherTracks);
+    this.#takeAudio(timestampMs, payload);
+    while (body.next > 0) {
+      parseNextAudio(payload, body);
+      this.#takeAudio(timestampMs, payload);
+    }
+  }
+
+  #takeAudio(timestampMs: number, payload: Buffer): void {
+    const body = this.#body;
+    const { trackIndex: index } = body;
     switch (body.kind) {
       case 'frame': {
         const data = payload.subarray(body.start, body.end);
         const track = this.#audioTrackFor(body, data);
-        if (track === undefined) {
-          this.#counts['no-config'] += 1;
-          return;
-        }
-        const dtsMs = this.#clock.dtsMs('audio', timestampMs);
+        if (track === undefined) return;
+        const dtsMs = this.#dtsMs('audio', index, timestampMs);
         this.#sink.onFrame({ track, dtsMs, ptsMs: dtsMs, isKey: true, data });
         break;
       }
       case 'config': {
         const said = payload.subarray(body.start, body.end);
         const config = body.audioCodec === 'flac' ? withFlacMarker(said) : said;
-        if (this.#audio?.codec === body.audioCodec && this.#audio.config.equals(config)) return;
-        this.#audio = makeAudioTrack(this.#nextTrackId(), body.audioCodec, Buffer.from(config), {
-          sampleRate: 0,
-          channels: 0,
-        });
-        this.#sink.onTrack(this.#audio);
+        const known = this.#audios[index];
+        if (known?.codec === body.audioCodec && known.config.equals(config)) return;
+        if (!this.#mayBe(index, known, config)) return;
+        const info = { sampleRate: 0, channels: 0 };
+        this.#addAudio(makeAudioTrack(this.#nextTrackId(), body.audioCodec, Buffer.from(config), info), index);
         break;
       }
       case 'unknown':
@@ -139,19 +173,49 @@ export class FlvDemuxer {
     }
   }
 
-  /** The track of a frame; made from the frame itself for codecs without a configuration. */
+  /** The track of a frame, made from the frame itself for codecs without a configuration; undefined and counted where none is. */
   #audioTrackFor(body: TagBody, data: Buffer): AudioTrack | undefined {
-    const known = this.#audio;
-    if (known?.codec === body.audioCodec && (known.config.length > 0 || known.codec === 'opus')) return known;
-    if (!BARE_CODECS.has(body.audioCodec)) return undefined;
+    const { trackIndex: index, audioCodec: codec } = body;
+    const known = this.#audios[index];
+    if (known?.codec === codec && (known.config.length > 0 || known.codec === 'opus')) return known;
+    if (!BARE_CODECS.has(codec)) {
+      this.#counts['no-config'] += 1;
+      return undefined;
+    }
     const info = bareInfo(body, data);
-    if (known?.codec === body.audioCodec) {
+    if (known?.codec === codec) {
       if (info === undefined || (known.sampleRate === info.sampleRate && known.channels === info.channels))
         return known;
     }
-    this.#audio = makeAudioTrack(this.#nextTrackId(), body.audioCodec, EMPTY, info);
-    this.#sink.onTrack(this.#audio);
-    return this.#audio;
+    if (!this.#mayBe(index, known, EMPTY)) return undefined;
+    return this.#addAudio(makeAudioTrack(this.#nextTrackId(), codec, EMPTY, info), index);
+  }
+
+  #addAudio(made: AudioTrack, index: number): AudioTrack {
+    const track = placed(made, index);
+    this.#audios[index] = track;
+    this.#sink.onTrack(track);
+    return track;
+  }
+
+  #dtsMs(kind: Track['kind'], index: number, timestampMs: number): number {
+    return index === 0 ? this.#clock.dtsMs(kind, timestampMs) : this.#clock.besideMs(kind, timestampMs);
+  }
+
+  /** Whether a track may be there; one too many, or with too much to say, is counted. */
+  #mayBe(index: number, known: Track | undefined, config: Buffer): boolean {
+    if (index === 0) return true;
+    if (config.length > MAX_FURTHER_CONFIG_BYTES) {
+      this.#ignore('further track with a header of over 64 KiB', 'track');
+      return false;
+    }
+    if (known !== undefined) return true;
+    if (this.#further === MOST_FURTHER) {
+      this.#ignore(TOO_MANY_TRACKS, 'track');
+      return false;
+    }
+    this.#further += 1;
+    return true;
   }
 
   #pushData(amf0: Buffer): void {
@@ -181,12 +245,16 @@ export class FlvDemuxer {
     }
   }
 
-  #ignore(reason: string, kind: IgnoredKind, count = 1): void {
-    this.#counts[kind] += count;
+  #ignore(reason: string, kind: IgnoredKind): void {
+    this.#counts[kind] += 1;
     if (this.#ignored.has(reason)) return;
     this.#ignored.add(reason);
     this.#sink.onIgnored(reason);
   }
+}
+
+function placed<T extends Track>(track: T, index: number): T {
+  return index === 0 ? track : { ...track, index };
 }
 
 /** Whether the rest is AMF: players may not bear what is not. */

@@ -269,17 +269,83 @@ test('what is lawful and no media is passed over', () => {
   assert.deepEqual(media.found, []);
 });
 
-test('empty sequence headers and further tracks are named once and counted', () => {
+test('empty sequence headers are named once and counted, and so are frames of tracks without one', () => {
   const media = new Collector()
     .push(VIDEO, 0, '17 00 000000')
     .push(VIDEO, 0, '90 68766331')
     .push(AUDIO, 0, 'af 00')
     .push(VIDEO, 0, '96 03 61766331 01 aabb') // one track, which is not the first
     .push(VIDEO, 0, '96 13 61766331 01 000001 aa 02 000001 bb')
-    .push(AUDIO, 0, '95 01 4f707573 05 aabb');
+    .push(AUDIO, 0, '95 01 6d703461 05 aabb');
   assert.deepEqual(media.frames, []);
-  assert.deepEqual(media.ignored, ['empty sequence header', 'tracks beside the first of their kind']);
-  assert.deepEqual(media.demuxer.ignored, { codec: 0, track: 4, 'empty-config': 3, 'no-config': 0, data: 0 });
+  assert.deepEqual(media.ignored, ['empty sequence header']);
+  assert.deepEqual(media.demuxer.ignored, { codec: 0, track: 0, 'empty-config': 3, 'no-config': 4, data: 0 });
+});
+
+test('every track of a multitrack body is read, whatever their arrangement, and follows the first one’s clock', () => {
+  const size = (hex: string): string => (unhex(hex).length + 0x1000000).toString(16).slice(1);
+  const media = new Collector()
+    .push(VIDEO, 1000, `17 00 000000 ${AVCC}`)
+    .push(VIDEO, 1000, `96 10 61766331 01 ${size(AVCC)} ${AVCC} 07 ${size(AVCC)} ${AVCC}`)
+    .push(VIDEO, 1000, `96 00 68766331 02 ${HVCC}`)
+    .push(VIDEO, 1000, '17 01 000028 aa')
+    .push(VIDEO, 1005, '96 23 61766331 01 000002 bbbb 68766331 02 000001 cc 61766331 00 000001 dd')
+    // The encoder starts over: so does what follows it.
+    .push(VIDEO, 40, '27 01 000000 ee')
+    .push(VIDEO, 45, '96 01 61766331 07 000028 ff');
+  assert.deepEqual(
+    media.tracks.map(({ codec, index }) => [codec, index]),
+    [
+      ['h264', undefined],
+      ['h264', 1],
+      ['h264', 7],
+      ['hevc', 2],
+    ],
+  );
+  assert.deepEqual(
+    media.frames.map(({ track, dtsMs, ptsMs, data }) => [track.index, dtsMs, ptsMs - dtsMs, data.toString('hex')]),
+    [
+      [undefined, 1000, 40, 'aa'],
+      [1, 1005, 0, 'bbbb'],
+      [2, 1005, 0, 'cc'],
+      [undefined, 1005, 0, 'dd'],
+      [undefined, 1015, 0, 'ee'],
+      [7, 1020, 40, 'ff'],
+    ],
+  );
+});
+
+test('a track changes its codec, and one that comes late is there from then on', () => {
+  const media = new Collector()
+    .push(AUDIO, 0, 'af 00 1210')
+    .push(AUDIO, 0, '95 00 6d703461 01 1210')
+    .push(AUDIO, 0, '95 01 6d703461 01 aa')
+    .push(AUDIO, 20, `95 00 4f707573 01 ${OPUS}`)
+    .push(AUDIO, 20, '95 01 6d703461 01 bb')
+    .push(AUDIO, 20, '95 01 4f707573 01 cc')
+    .push(AUDIO, 40, '95 01 61632d33 02 0b7728191e40ebf8');
+  assert.deepEqual(
+    media.frames.map(({ track }) => [track.codec, track.index]),
+    [
+      ['aac', 1],
+      ['opus', 1],
+      ['ac3', 2],
+    ],
+  );
+  assert.equal(media.demuxer.ignored['no-config'], 1);
+});
+
+test('tracks past the bound are counted and named once, in all and in one body', () => {
+  const media = new Collector().push(AUDIO, 0, 'af 00 1210');
+  for (let index = 255; index > 0; index--) {
+    media.push(AUDIO, 0, `95 00 6d703461 ${index.toString(16).padStart(2, '0')} 1210`);
+  }
+  assert.deepEqual([media.tracks.length, media.demuxer.ignored.track], [15, 241]);
+  media.push(VIDEO, 0, `17 00 000000 ${AVCC}`).push(VIDEO, 0, `96 13 61766331 ${'00 000001 aa'.repeat(1000)}`);
+  assert.deepEqual([media.frames.length, media.demuxer.ignored.track], [16, 242]);
+  assert.deepEqual(media.ignored, ['more than 16 tracks']);
+  const other = new Collector().push(AUDIO, 0, `95 00 664c6143 01 ${FLAC}${'00'.repeat(65536)}`);
+  assert.deepEqual([other.tracks, other.ignored], [[], ['further track with a header of over 64 KiB']]);
 });
 
 test('codecs that are not carried on are named once', () => {
@@ -389,6 +455,60 @@ for (const track of tracks) {
     });
   }
 }
+
+for (const first of tracks.filter(({ codec }) => !['pcma', 'pcmu', 'speex'].includes(codec))) {
+  test(`${first.codec} as a further track is written as a multitrack body that reads back the same`, () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 255 }),
+        fc.uint8Array({ minLength: 1, maxLength: 300 }),
+        fc.oneof(fc.constant(0), fc.integer({ min: -0x800000, max: 0x7fffff })),
+        fc.boolean(),
+        (index, data, composition, isKey) => {
+          const track = { ...first, index };
+          const timed = first.codec === 'h264' || first.codec === 'hevc';
+          const bytes = Buffer.from(first.codec === 'mp3' ? unhex('fffb9064') : data);
+          const frame: Frame = {
+            track,
+            dtsMs: 40,
+            ptsMs: 40 + (timed ? composition : 0),
+            isKey: track.kind === 'audio' || isKey,
+            data: bytes,
+          };
+          const payloads = [flvSequenceHeader(track, 40), flvFrame(frame)].filter((p) => p !== undefined);
+          const read = new Collector();
+          const reader = new ChunkReader((m) => read.demuxer.push(m.type, m.timestampMs, m.payload));
+          for (const payload of payloads) reader.push(encodeRtmpMedia(payload, 1, 128));
+          assert.deepEqual(read.tracks, [track]);
+          assert.deepEqual(read.frames, [frame]);
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+}
+
+test('any bytes behind a multitrack header are read or refused, and never beyond the bounds', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom('95', '96', 'a6'),
+      fc.integer({ min: 0, max: 2 }),
+      fc.uint8Array({ maxLength: 200 }),
+      (head, arrangement, rest) => {
+        const media = new Collector().push(VIDEO, 0, `17 00 000000 ${AVCC}`).push(AUDIO, 0, 'af 00 1210');
+        const bytes = Buffer.concat([unhex(`${head} ${arrangement}1 61766331`), rest]);
+        try {
+          media.demuxer.push(head === '95' ? AUDIO : VIDEO, 0, bytes);
+        } catch (error) {
+          assert.ok(error instanceof FormatError);
+        }
+        assert.ok(media.tracks.length <= 16 && media.frames.length <= 16);
+        for (const { data } of media.frames) assert.ok(data.length > 0 && data.length <= rest.length);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
 
 test('HEVC goes out by FourCC or by codec id 12', () => {
   const track = makeVideoTrack(1, 'hevc', unhex(HVCC));

@@ -7,12 +7,16 @@ import {
   AAC_RAW,
   AAC_SEQUENCE_HEADER,
   AUDIO_FOURCC,
+  AUDIO_OF_FOURCC,
   AVC_NALU,
   AVC_SEQUENCE_HEADER,
+  EX_AUDIO_MULTITRACK,
   EX_CODED_FRAMES,
   EX_CODED_FRAMES_X,
+  EX_ONE_TRACK,
   EX_SEQUENCE_START,
   EX_VIDEO_HEADER,
+  EX_VIDEO_MULTITRACK,
   FLV_CODEC_AVC,
   FLV_CODEC_HEVC,
   FLV_FRAME_INTER,
@@ -30,6 +34,9 @@ import { CSID_AUDIO, CSID_DATA, CSID_VIDEO } from './rtmp-message.ts';
  * read. Codecs known to E-RTMP alone (AV1, VP9, Opus, AC-3, FLAC) have the one form.
  */
 export type FlvDialect = 'enhanced' | 'codec-12';
+
+/** Further tracks have a FourCC whatever their codec; G.711 and Speex have none, and come in no multitrack body. */
+const FURTHER_AUDIO_FOURCC = new Map([...AUDIO_OF_FOURCC].map(([fourCc, codec]) => [codec, fourCc]));
 
 /** The payload of one RTMP message or FLV tag in two parts; give both to encodeRtmpMessage or encodeFlvTag. */
 export interface FlvPayload {
@@ -76,6 +83,7 @@ function videoHead(
   dialect: FlvDialect,
 ): Buffer {
   const frameType = (isKey ? FLV_FRAME_KEY : FLV_FRAME_INTER) << 4;
+  if (track.index !== undefined) return furtherVideoHead(track, frameType, exPacketType, compositionMs, track.index);
   if (track.codec === 'h264' || (track.codec === 'hevc' && dialect === 'codec-12')) {
     const head = Buffer.allocUnsafe(5);
     head[0] = frameType | (track.codec === 'h264' ? FLV_CODEC_AVC : FLV_CODEC_HEVC);
@@ -93,7 +101,37 @@ function videoHead(
   return head;
 }
 
+/** Of a multitrack body with one track. E-RTMP v2, "ExVideoTagHeader", "ExVideoTagBody". */
+function furtherVideoHead(
+  { codec }: VideoTrack,
+  frameType: number,
+  exPacketType: number,
+  compositionMs: number,
+  index: number,
+): Buffer {
+  const isTimed = exPacketType === EX_CODED_FRAMES && (codec === 'h264' || codec === 'hevc');
+  const packetType = isTimed && compositionMs === 0 ? EX_CODED_FRAMES_X : exPacketType;
+  const hasTime = isTimed && compositionMs !== 0;
+  const head = Buffer.allocUnsafe(hasTime ? 10 : 7);
+  head[0] = EX_VIDEO_HEADER | frameType | EX_VIDEO_MULTITRACK;
+  writeTrackHead(head, packetType, VIDEO_FOURCC[codec], index);
+  if (hasTime) writeU24(head, compositionMs, 7);
+  return head;
+}
+
+function writeTrackHead(head: Buffer, packetType: number, fourCc: number, index: number): void {
+  head[1] = (EX_ONE_TRACK << 4) | packetType;
+  writeU32(head, fourCc, 2);
+  head[6] = index;
+}
+
 function audioHead(track: AudioTrack, aacPacketType: number, exPacketType: number): Buffer {
+  if (track.index !== undefined) {
+    const head = Buffer.allocUnsafe(7);
+    head[0] = (FLV_SOUND_EX_HEADER << 4) | EX_AUDIO_MULTITRACK;
+    writeTrackHead(head, exPacketType, FURTHER_AUDIO_FOURCC.get(track.codec) ?? 0, track.index);
+    return head;
+  }
   const exCode = AUDIO_FOURCC.get(track.codec);
   if (exCode !== undefined) {
     const head = Buffer.allocUnsafe(5);

@@ -1,6 +1,7 @@
 import { readI24, readU24, readU32 } from '../lib/bytes.ts';
 import { FormatError } from '../lib/format-error.ts';
 import type { AudioCodec, VideoCodec } from '../media/track.ts';
+import { MOST_TRACKS } from '../media/track.ts';
 import {
   AAC_RAW,
   AAC_SEQUENCE_HEADER,
@@ -36,7 +37,7 @@ import {
 /** Kinds of what is not carried on; metrics count by them, so the set stays small and fixed. */
 export type IgnoredKind =
   | 'codec' // a codec that no player of ours knows
-  | 'track' // a track of E-RTMP's multitrack beside the one with id 0
+  | 'track' // one track too many of E-RTMP's multitrack
   | 'empty-config' // a sequence header with nothing in it
   | 'no-config' // a frame before its track's configuration
   | 'data'; // a data message that players do not get: too large, or meant for the server
@@ -75,8 +76,16 @@ export class TagBody {
   channels = 0;
   ignored = '';
   ignoredKind: IgnoredKind = 'codec';
-  /** Tracks in the body beside the one that is taken. */
-  otherTracks = 0;
+  /** E-RTMP's trackId: 0 outside of multitrack. */
+  trackIndex = 0;
+  /** Where the next track of a multitrack body begins in the payload; 0: there is none. */
+  next = 0;
+  /** Of the extended header. */
+  packetType = 0;
+  fourCc = 0;
+  arrangement = 0;
+  /** Tracks of this body that were read. */
+  tracks = 0;
 }
 
 function set(body: TagBody, kind: BodyKind, start: number, end: number): void {
@@ -93,12 +102,18 @@ function ignore(body: TagBody, why: string, kind: IgnoredKind): void {
   body.ignoredKind = kind;
 }
 
+export const TOO_MANY_TRACKS = `more than ${MOST_TRACKS} tracks`;
+
 const FLV_VIDEO_NAMES = ['', 'JPEG', 'Sorenson H.263', 'Screen video', 'VP6', 'VP6 with alpha', 'Screen video 2'];
 
-/** Reads a video tag body. FLV 10.1 §E.4.3, E-RTMP v2. Throws FormatError 'flv'. */
+/**
+ * Reads a video tag body, of a multitrack one the first track: parseNextVideo reads the others. FLV 10.1 §E.4.3, E-RTMP v2.
+ * Throws FormatError 'flv'.
+ */
 export function parseVideoBody(payload: Buffer, body: TagBody): void {
   body.kind = 'nothing';
-  body.otherTracks = 0;
+  body.trackIndex = 0;
+  body.next = 0;
   if (payload.length === 0) return;
   const first = payload[0]!;
   if ((first & EX_VIDEO_HEADER) !== 0) {
@@ -123,35 +138,48 @@ export function parseVideoBody(payload: Buffer, body: TagBody): void {
 
 function parseExVideo(payload: Buffer, body: TagBody): void {
   body.isKey = ((payload[0]! >> 4) & 7) === FLV_FRAME_KEY;
+  if (readExHeader(payload, EX_VIDEO_MULTITRACK, 'video', body)) takeExVideo(payload, body);
+}
+
+/** Reads the track at `body.next`, which is not 0, of a video body that parseVideoBody has begun. Throws FormatError 'flv'. */
+export function parseNextVideo(payload: Buffer, body: TagBody): void {
+  body.kind = 'nothing';
+  if (readTrack(payload, 'video', body)) takeExVideo(payload, body);
+}
+
+function takeExVideo(payload: Buffer, body: TagBody): void {
+  const { packetType, fourCc, end } = body;
   body.compositionMs = 0;
-  const ex = readExHeader(payload, EX_VIDEO_MULTITRACK, 'video', body);
-  if (ex === undefined) return;
-  const codec = VIDEO_OF_FOURCC.get(ex.fourCc);
+  const codec = VIDEO_OF_FOURCC.get(fourCc);
   if (codec === undefined) {
     ignore(body, 'video codec of an unknown FourCC', 'codec');
     return;
   }
   body.videoCodec = codec;
-  let { start } = ex;
-  if (ex.packetType === EX_SEQUENCE_START) {
-    set(body, 'config', start, ex.end);
-  } else if (ex.packetType === EX_CODED_FRAMES || ex.packetType === EX_CODED_FRAMES_X) {
-    if (ex.packetType === EX_CODED_FRAMES && (ex.fourCc === FOURCC_AVC || ex.fourCc === FOURCC_HEVC)) {
+  let { start } = body;
+  if (packetType === EX_SEQUENCE_START) {
+    set(body, 'config', start, end);
+  } else if (packetType === EX_CODED_FRAMES || packetType === EX_CODED_FRAMES_X) {
+    if (packetType === EX_CODED_FRAMES && (fourCc === FOURCC_AVC || fourCc === FOURCC_HEVC)) {
       need(payload, start + 3, 'video');
       body.compositionMs = readI24(payload, start);
       start += 3;
     }
-    set(body, 'frame', start, ex.end);
+    set(body, 'frame', start, end);
   }
 }
 
 const FLV_SOUND_NAMES = ['PCM', 'ADPCM', 'MP3', 'PCM', 'Nellymoser', 'Nellymoser', 'Nellymoser'];
 const FLV_SOUND_RATES = [5512, 11025, 22050, 44100];
 
-/** Reads an audio tag body. FLV 10.1 §E.4.2, E-RTMP v2. Throws FormatError 'flv'. */
+/**
+ * Reads an audio tag body, of a multitrack one the first track: parseNextAudio reads the others. FLV 10.1 §E.4.2, E-RTMP v2.
+ * Throws FormatError 'flv'.
+ */
 export function parseAudioBody(payload: Buffer, body: TagBody): void {
   body.kind = 'nothing';
-  body.otherTracks = 0;
+  body.trackIndex = 0;
+  body.next = 0;
   body.isKey = true;
   body.compositionMs = 0;
   if (payload.length === 0) return;
@@ -196,31 +224,33 @@ export function parseAudioBody(payload: Buffer, body: TagBody): void {
 function parseExAudio(payload: Buffer, body: TagBody): void {
   body.sampleRate = 0;
   body.channels = 0;
-  const ex = readExHeader(payload, EX_AUDIO_MULTITRACK, 'audio', body);
-  if (ex === undefined) return;
-  const codec = AUDIO_OF_FOURCC.get(ex.fourCc);
+  if (readExHeader(payload, EX_AUDIO_MULTITRACK, 'audio', body)) takeExAudio(body);
+}
+
+/** Reads the track at `body.next`, which is not 0, of an audio body that parseAudioBody has begun. Throws FormatError 'flv'. */
+export function parseNextAudio(payload: Buffer, body: TagBody): void {
+  body.kind = 'nothing';
+  if (readTrack(payload, 'audio', body)) takeExAudio(body);
+}
+
+function takeExAudio(body: TagBody): void {
+  const { packetType, start, end } = body;
+  const codec = AUDIO_OF_FOURCC.get(body.fourCc);
   if (codec === undefined) {
     ignore(body, 'audio codec of an unknown FourCC', 'codec');
     return;
   }
   body.audioCodec = codec;
-  if (ex.packetType === EX_SEQUENCE_START) set(body, 'config', ex.start, ex.end);
-  else if (ex.packetType === EX_CODED_FRAMES) set(body, 'frame', ex.start, ex.end);
-}
-
-interface ExHeader {
-  readonly packetType: number;
-  readonly fourCc: number;
-  readonly start: number;
-  readonly end: number;
+  if (packetType === EX_SEQUENCE_START) set(body, 'config', start, end);
+  else if (packetType === EX_CODED_FRAMES) set(body, 'frame', start, end);
 }
 
 /**
  * Reads E-RTMP's extended header, alike for audio and video: ModEx packets (passed over: the one kind there is adds
- * nanoseconds to times that we keep in milliseconds), the multitrack wrapper (the track with id 0 is taken, the others
- * are counted), FourCC. Undefined where nothing of use follows: other tracks, a video command.
+ * nanoseconds to times that we keep in milliseconds), the multitrack wrapper up to its first track, FourCC. False where
+ * nothing of use follows, or `ignored` says why.
  */
-function readExHeader(payload: Buffer, multitrackType: number, what: string, body: TagBody): ExHeader | undefined {
+function readExHeader(payload: Buffer, multitrackType: number, what: string, body: TagBody): boolean {
   let packetType = payload[0]! & 15;
   let offset = 1;
   while (packetType === EX_MOD_EX) {
@@ -237,43 +267,63 @@ function readExHeader(payload: Buffer, multitrackType: number, what: string, bod
     offset += size + 1;
   }
   const isCommand = what === 'video' && ((payload[0]! >> 4) & 7) === FLV_FRAME_COMMAND;
-  if (isCommand && packetType !== EX_METADATA) return undefined;
+  if (isCommand && packetType !== EX_METADATA) return false;
   if (packetType !== multitrackType) {
     need(payload, offset + 4, what);
-    return { packetType, fourCc: readU32(payload, offset), start: offset + 4, end: payload.length };
+    body.packetType = packetType;
+    body.fourCc = readU32(payload, offset);
+    body.start = offset + 4;
+    body.end = payload.length;
+    return true;
   }
   need(payload, offset + 1, what);
-  const arrangement = payload[offset]! >> 4;
-  packetType = payload[offset]! & 15;
+  body.arrangement = payload[offset]! >> 4;
+  body.packetType = payload[offset]! & 15;
+  body.tracks = 0;
   offset += 1;
-  let fourCc = 0;
-  if (arrangement !== EX_MANY_TRACKS_MANY_CODECS) {
+  if (body.arrangement > EX_MANY_TRACKS_MANY_CODECS) {
+    ignore(body, 'multitrack of an unknown type', 'track');
+    return false;
+  }
+  if (body.arrangement !== EX_MANY_TRACKS_MANY_CODECS) {
     need(payload, offset + 4, what);
-    fourCc = readU32(payload, offset);
+    body.fourCc = readU32(payload, offset);
     offset += 4;
   }
-  let taken: ExHeader | undefined;
-  while (offset < payload.length) {
-    if (arrangement === EX_MANY_TRACKS_MANY_CODECS) {
-      need(payload, offset + 4, what);
-      fourCc = readU32(payload, offset);
-      offset += 4;
-    }
-    need(payload, offset + 1, what);
-    const trackId = payload[offset]!;
-    offset += 1;
-    let end = payload.length;
-    if (arrangement !== EX_ONE_TRACK) {
-      need(payload, offset + 3, what);
-      end = offset + 3 + readU24(payload, offset);
-      offset += 3;
-      need(payload, end, what);
-    }
-    if (trackId === 0 && taken === undefined) taken = { packetType, fourCc, start: offset, end };
-    else body.otherTracks += 1;
-    offset = end;
+  if (offset === payload.length) return false;
+  body.next = offset;
+  return readTrack(payload, what, body);
+}
+
+/** Reads what stands before the track at `body.next`; false where it is one too many, which ends the body. */
+function readTrack(payload: Buffer, what: string, body: TagBody): boolean {
+  let offset = body.next;
+  body.next = 0;
+  body.tracks += 1;
+  if (body.tracks > MOST_TRACKS) {
+    // They may be of no size: a few megabytes of them would be a million frames.
+    ignore(body, TOO_MANY_TRACKS, 'track');
+    return false;
   }
-  return taken;
+  if (body.arrangement === EX_MANY_TRACKS_MANY_CODECS) {
+    need(payload, offset + 4, what);
+    body.fourCc = readU32(payload, offset);
+    offset += 4;
+  }
+  need(payload, offset + 1, what);
+  body.trackIndex = payload[offset]!;
+  offset += 1;
+  let end = payload.length;
+  if (body.arrangement !== EX_ONE_TRACK) {
+    need(payload, offset + 3, what);
+    end = offset + 3 + readU24(payload, offset);
+    offset += 3;
+    need(payload, end, what);
+  }
+  body.start = offset;
+  body.end = end;
+  if (end < payload.length) body.next = end;
+  return true;
 }
 
 function need(payload: Buffer, length: number, what: string): void {

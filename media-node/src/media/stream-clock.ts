@@ -76,6 +76,17 @@ export class StreamClock {
     return own.last;
   }
 
+  /**
+   * The stream time of a frame of a further track of this kind: it follows the first one, and whoever goes on with it looks
+   * whether it is in order and near. Changes nothing.
+   */
+  besideMs(kind: Track['kind'], timestamp: number): number {
+    const [same, other] = kind === 'audio' ? [this.#audio, this.#video] : [this.#video, this.#audio];
+    const led = same.seen ? same : other;
+    if (!led.seen) return this.#startMs ?? timestamp;
+    return Math.max(0, led.unrolled + ((timestamp - led.rawLast) | 0) + led.offset);
+  }
+
   #judgeJump(own: KindClock, other: KindClock, delta: number): void {
     if (own.epoch !== this.#epoch) {
       // The other kind jumped first; this is our side of the same jump.

@@ -3,9 +3,17 @@ export type VideoCodec = 'h264' | 'hevc' | 'av1' | 'vp9';
 /** Codec of an audio track. */
 export type AudioCodec = 'aac' | 'mp3' | 'opus' | 'ac3' | 'eac3' | 'flac' | 'pcma' | 'pcmu' | 'speex';
 
+/** Tracks of one stream, of all kinds. */
+export const MOST_TRACKS = 16;
+
 interface TrackBase {
   /** Counts up by one for each new configuration in a stream: two tracks with the same id are the same object's content. */
   readonly id: number;
+  /**
+   * Set on a further track, one beside the first of its kind: E-RTMP's trackId, 1 to 255. The first ones are the stream as every
+   * player gets it; further ones are for players that can take several. See isFurther.
+   */
+  readonly index?: number;
   /**
    * The decoder configuration as MP4 and FLV carry it: AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1),
    * HEVCDecoderConfigurationRecord, AV1CodecConfigurationRecord, AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1), OpusHead…
@@ -38,3 +46,18 @@ export interface AudioTrack extends TrackBase {
 
 /** What a frame is of. */
 export type Track = VideoTrack | AudioTrack;
+
+/** Whether it is a track beside the first of its kind. */
+export function isFurther(track: Track): boolean {
+  return track.index !== undefined;
+}
+
+/** Whether both say the same about how to decode. */
+export function isSameTrack(a: Track, b: Track): boolean {
+  return a.kind === b.kind && a.codec === b.codec && a.config.equals(b.config) && describes(a) === describes(b);
+}
+
+/** For codecs whose configuration is empty. */
+function describes(track: Track): string {
+  return track.kind === 'video' ? `${track.width}x${track.height}` : `${track.sampleRate}/${track.channels}`;
+}

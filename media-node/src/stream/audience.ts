@@ -26,6 +26,8 @@ export class Audience {
   readonly #onLeft: () => void;
   readonly #outputs: Output[] = [];
   readonly #playbacks = new Set<PlayerQueue>();
+  /** The stream has got its first further track, or lost them all: players may be in an output that is not for them. */
+  #mayBeMisplaced = false;
   /** Of players that are gone. */
   readonly #past = { bytesOut: 0, skips: 0, framesSkipped: 0 };
 
@@ -52,14 +54,55 @@ export class Audience {
 
   /** Gives a player its place; `shiftMs`: from the cache's times to the stream's own clock. */
   add(player: Player, gop: GopCache, shiftMs: number): PlayerQueue {
-    let output = this.#outputs.find(({ encoder }) => encoder.id === player.encoder.id);
-    if (output === undefined) {
-      output = new Output(player.encoder, this.#source, gop.frames, shiftMs);
-      this.#outputs.push(output);
-    }
+    const output = this.#outputOf(player, gop.frames, shiftMs);
     const queue = new PlayerQueue(player, output, this.#source.now(), this.#onLeave);
     this.#playbacks.add(queue);
     return queue;
+  }
+
+  #outputOf({ encoder: plain }: Player, gop: readonly Frame[], shiftMs: number): Output {
+    const { multitrack } = plain;
+    const isMultitrack = multitrack !== undefined && this.#source.furtherTracks.length > 0;
+    const wanted = isMultitrack ? multitrack : plain;
+    let output = this.#outputs.find(({ encoder }) => encoder.id === wanted.id);
+    if (output === undefined) {
+      output = new Output(wanted, isMultitrack, this.#source, gop, shiftMs);
+      this.#outputs.push(output);
+    }
+    return output;
+  }
+
+  /** Further tracks have come or gone: players that take them change over at the next cut. */
+  regroup(): void {
+    this.#mayBeMisplaced = true;
+  }
+
+  /** A frame is about to come, at `dtsMs`, at which players may begin. */
+  beforeCut(dtsMs: number): void {
+    if (!this.#mayBeMisplaced) return;
+    this.#mayBeMisplaced = false;
+    for (const queue of this.#playbacks) {
+      const before = queue.output;
+      const output = this.#outputOf(queue.player, [], 0);
+      if (output === before) continue;
+      queue.changeOver(output, dtsMs);
+      this.#dropUnused(before);
+    }
+  }
+
+  /** A frame of a further track. */
+  furtherFrame(frame: Frame, timeMs: number): void {
+    for (const output of this.#outputs) if (output.isMultitrack) output.frame(frame, timeMs, 'extended', false);
+  }
+
+  /** Another configuration of a further track, from its next frame on. */
+  furtherConfig(track: Track, dtsMs: number): void {
+    for (const output of this.#outputs) if (output.isMultitrack) output.config(track, dtsMs);
+  }
+
+  /** Frames of further tracks are gone from the cache: nobody can join those who get them before the next key frame. */
+  dropFurtherGop(): void {
+    for (const output of this.#outputs) if (output.isMultitrack) output.dropGop();
   }
 
   frame(frame: Frame, timeMs: number, change: GopChange, isCut: boolean): void {

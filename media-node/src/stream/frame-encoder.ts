@@ -16,6 +16,11 @@ export interface FrameEncoder {
   /** Format and variant, such as `flv` or `rtmp/1`: players whose encoders share an id share the encoded bytes. */
   readonly id: string;
   /**
+   * The encoder for players that take more than one track of a kind: while the stream has further tracks (Track.index) they get
+   * its bytes, else they share those of the others. Left out: they get the first tracks alone.
+   */
+  readonly multitrack?: FrameEncoder;
+  /**
    * The encoder of one output, with the same id, for formats whose frames change a state: every player of the output gets
    * its bytes, each from some key frame on. Left out, this one serves all outputs.
    */

@@ -1,4 +1,5 @@
 import type { Frame } from '../media/frame.ts';
+import { isFurther } from '../media/track.ts';
 
 /** Bounds of a GopCache; past one of them it gives up until the next key frame. */
 export interface GopLimits {
@@ -18,12 +19,14 @@ export type GopChange = 'begun' | 'extended' | 'empty';
 
 /**
  * The frames since the last key frame, for players that join; audio between them included. Without video, the last
- * second of audio.
+ * second of audio. Frames of further tracks are beside them, with as much room of their own.
  */
 export class GopCache {
   readonly #limits: GopLimits;
   #frames: Frame[] = [];
   #bytes = 0;
+  #furtherFrames = 0;
+  #furtherBytes = 0;
 
   constructor(limits: GopLimits = GOP_LIMITS) {
     this.#limits = limits;
@@ -34,7 +37,7 @@ export class GopCache {
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#furtherBytes;
   }
 
   /** Adds a frame; `hasVideo` says whether the stream has a video track now. */
@@ -44,6 +47,7 @@ export class GopCache {
       ? frame.track.kind === 'video' && frame.isKey
       : first === undefined || frame.dtsMs - first.dtsMs >= AUDIO_SPAN_MS;
     if (begins) {
+      this.clear();
       this.#frames = [frame];
       this.#bytes = frame.data.length;
       return 'begun';
@@ -52,15 +56,36 @@ export class GopCache {
     this.#frames.push(frame);
     this.#bytes += frame.data.length;
     const { frames, bytes, ms } = this.#limits;
-    if (this.#frames.length > frames || this.#bytes > bytes || frame.dtsMs - first.dtsMs > ms) {
+    if (this.#frames.length - this.#furtherFrames > frames || this.#bytes > bytes || frame.dtsMs - first.dtsMs > ms) {
       this.clear();
       return 'empty';
     }
     return 'extended';
   }
 
+  /** Adds a frame of a further track, where the cache has begun; false where it gave up those it had. */
+  addFurther(frame: Frame): boolean {
+    if (this.#frames.length === 0) return true;
+    this.#frames.push(frame);
+    this.#furtherFrames += 1;
+    this.#furtherBytes += frame.data.length;
+    const { frames, bytes } = this.#limits;
+    if (this.#furtherFrames <= frames && this.#furtherBytes <= bytes) return true;
+    this.forgetFurther();
+    return false;
+  }
+
+  /** Drops the frames of further tracks. */
+  forgetFurther(): void {
+    if (this.#furtherFrames > 0) this.#frames = this.#frames.filter(({ track }) => !isFurther(track));
+    this.#furtherFrames = 0;
+    this.#furtherBytes = 0;
+  }
+
   clear(): void {
     this.#frames = [];
     this.#bytes = 0;
+    this.#furtherFrames = 0;
+    this.#furtherBytes = 0;
   }
 }

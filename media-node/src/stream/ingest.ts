@@ -1,5 +1,6 @@
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
+import { isFurther } from '../media/track.ts';
 import type { Ingest } from './publisher.ts';
 
 /** How much media may go by until a source without metadata is taken to have all its tracks. */
@@ -18,6 +19,9 @@ export interface IngestTarget {
   metadata(metadata: Metadata): void;
   data(amf0: Buffer): void;
   frame(frame: Frame): void;
+  /** The same of tracks beside the first of their kind; perhaps before those are known. */
+  furtherTrack(track: Track): void;
+  furtherFrame(frame: Frame): void;
   /** A frame that no player could use. */
   dropped(): void;
   detached(ingest: StreamIngest): void;
@@ -25,7 +29,7 @@ export interface IngestTarget {
 
 /**
  * A publisher's side of a stream. Holds the first frames back until the tracks are known, so that every player's header
- * is right, then begins with a key frame.
+ * is right, then begins with a key frame. Further tracks (Track.index) decide neither.
  */
 export class StreamIngest implements Ingest {
   readonly #target: IngestTarget;
@@ -52,6 +56,10 @@ export class StreamIngest implements Ingest {
 
   track(track: Track): void {
     if (!this.#isOpen || this.#declared[track.kind] === track) return;
+    if (isFurther(track)) {
+      this.#target.furtherTrack(track);
+      return;
+    }
     const before = this.#adopted[track.kind];
     this.#declared[track.kind] = track;
     const adopted = this.#target.adopt(track);
@@ -75,7 +83,7 @@ export class StreamIngest implements Ingest {
 
   frame(frame: Frame): void {
     if (!this.#isOpen) return;
-    if (this.#declared[frame.track.kind] !== frame.track) this.track(frame.track);
+    if (this.#declared[frame.track.kind] !== frame.track && !isFurther(frame.track)) this.track(frame.track);
     if (this.#held === undefined) {
       this.#pass(frame);
       return;
@@ -124,6 +132,10 @@ export class StreamIngest implements Ingest {
   }
 
   #pass(frame: Frame): void {
+    if (isFurther(frame.track)) {
+      this.#target.furtherFrame(frame);
+      return;
+    }
     const { kind } = frame.track;
     const track = this.#adopted[kind] ?? frame.track;
     if (kind === 'video') {

@@ -1,6 +1,7 @@
 import type { SendToAll } from '../lib/send-to-all.ts';
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
+import { isFurther } from '../media/track.ts';
 import { EncodedLog } from './encoded-log.ts';
 import type { FrameEncoder } from './frame-encoder.ts';
 import type { GopChange } from './gop-cache.ts';
@@ -12,6 +13,8 @@ import type { PlayerQueue } from './player-queue.ts';
 /** What an output reads of its stream. */
 export interface OutputSource {
   readonly tracks: readonly Track[];
+  /** Those beside the first of each kind. */
+  readonly furtherTracks: readonly Track[];
   readonly metadata: Metadata | undefined;
   /** See GroupSource. */
   readonly sendToAll: SendToAll | undefined;
@@ -32,6 +35,8 @@ const MAX_BESIDE_BYTES = 4 * 1024 * 1024;
  */
 export class Output implements GroupSource {
   readonly encoder: FrameEncoder;
+  /** Whether it has the further tracks too. */
+  readonly isMultitrack: boolean;
   /** Bytes handed to players by this output. */
   /**
    * Begins as -0, which V8 keeps as a double: where an integer passes 2^31, within seconds for thousands of players, all
@@ -58,10 +63,18 @@ export class Output implements GroupSource {
   #header: { readonly dtsMs: number; readonly bytes: Buffer } | undefined;
 
   /** `gop`: what the stream's cache holds already; `shiftMs`: from its times to the stream's own clock. */
-  constructor(encoder: FrameEncoder, source: OutputSource, gop: readonly Frame[], shiftMs: number) {
+  constructor(
+    encoder: FrameEncoder,
+    isMultitrack: boolean,
+    source: OutputSource,
+    gop: readonly Frame[],
+    shiftMs: number,
+  ) {
     this.encoder = encoder.forOutput?.(source) ?? encoder;
+    this.isMultitrack = isMultitrack;
     this.#source = source;
     for (const [index, frame] of gop.entries()) {
+      if (!isMultitrack && isFurther(frame.track)) continue;
       this.#add(frame, frame.dtsMs + shiftMs, index === 0 ? 'begun' : 'extended');
     }
     this.#groups = [new PlayerGroup(this)];
@@ -151,14 +164,14 @@ export class Output implements GroupSource {
   /** What a player gets first; kept, since those who join within a GOP get the same. */
   header(dtsMs: number): Buffer {
     if (this.#header?.dtsMs !== dtsMs) {
-      const bytes = this.encoder.header(this.#source.tracks, this.#source.metadata, dtsMs);
+      const bytes = this.encoder.header(this.#tracks, this.#source.metadata, dtsMs);
       this.#header = { dtsMs, bytes };
     }
     return this.#header.bytes;
   }
 
   configs(dtsMs: number): Buffer {
-    return Buffer.concat(this.#source.tracks.map((track) => this.encoder.config(track, dtsMs)));
+    return Buffer.concat(this.#tracks.map((track) => this.encoder.config(track, dtsMs)));
   }
 
   /** What a player begins with: the bytes since the last key frame, and the header for them; undefined without one. */
@@ -184,6 +197,11 @@ export class Output implements GroupSource {
     let before = this.#relays.size > 0 ? this.#relays.position : this.end;
     for (const { size, position } of this.#groups) if (size > 0) before = Math.min(before, position);
     this.#log.forget(before);
+  }
+
+  get #tracks(): readonly Track[] {
+    const { tracks, furtherTracks } = this.#source;
+    return this.isMultitrack ? [...tracks, ...furtherTracks] : tracks;
   }
 
   /** What is no frame is not counted by the GopCache, whose bounds must hold all the same. */

@@ -20,8 +20,8 @@ type QueueState = 'start' | 'live' | 'step' | 'skipping' | 'paused' | 'resuming'
 export class PlayerQueue implements Playback {
   readonly player: Player;
   readonly startedAtMs: number;
-  readonly output: Output;
-  readonly group: PlayerGroup;
+  output: Output;
+  group: PlayerGroup;
   /** Place in the group's list that it is in; the group's alone. */
   index = -1;
   readonly #onLeave: (queue: PlayerQueue) => void;
@@ -149,6 +149,23 @@ export class PlayerQueue implements Playback {
       case 'paused':
       case 'left':
     }
+  }
+
+  /**
+   * Goes over to another output, right before a frame at `dtsMs` at which players may begin: gets the rest of the one it had, then
+   * that frame from the other.
+   */
+  changeOver(output: Output, dtsMs: number): void {
+    this.#leaveStep();
+    const before = this.output;
+    if (this.#state === 'live') {
+      if (this.#position < before.end) this.#write(before.from(this.#position));
+      this.#write(output.configs(dtsMs));
+    }
+    before.remove(this);
+    this.output = output;
+    this.group = output.add(this);
+    this.#moveTo(output.end, output.frames);
   }
 
   /** Has its own place again, which is the group's; called by the group. */

@@ -46,7 +46,7 @@ export interface Publisher {
  * ignored, so that a session which is closing needs no checks.
  */
 export interface Ingest {
-  /** Declares or replaces the track of the track's kind; before the first frame that refers to it. */
+  /** Declares or replaces the track of the track's kind and index; before the first frame that refers to it. */
   track(track: Track): void;
   /** Replaces the stream's metadata. */
   metadata(metadata: Metadata): void;

@@ -3,8 +3,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SendToAll } from '../lib/send-to-all.ts';
 import type { Frame, Metadata } from '../media/frame.ts';
 import type { Track } from '../media/track.ts';
+import { isSameTrack } from '../media/track.ts';
 import { Audience } from './audience.ts';
 import { StreamError } from './errors.ts';
+import { FurtherTracks } from './further-tracks.ts';
 import { GopCache } from './gop-cache.ts';
 import type { IngestTarget } from './ingest.ts';
 import { StreamIngest } from './ingest.ts';
@@ -42,6 +44,11 @@ export class Stream {
   readonly #gop = new GopCache();
   readonly #audience: Audience;
   readonly #spectators = new Spectators();
+  readonly #further = new FurtherTracks(
+    this.#timeline,
+    (frame, timeMs) => this.#furtherFrame(frame, timeMs),
+    () => this.#target.dropped(),
+  );
   readonly #pace: Pace;
   #publisher: Publisher | undefined;
   #publishedAtMs: number | undefined;
@@ -94,6 +101,11 @@ export class Stream {
   /** The tracks of the present publisher, or of the last one; at most one of each kind. */
   get tracks(): readonly Track[] {
     return this.#tracks;
+  }
+
+  /** Its tracks beside those, for players that take several of a kind (FrameEncoder.multitrack). */
+  get furtherTracks(): readonly Track[] {
+    return this.#further.tracks;
   }
 
   get metadata(): Metadata | undefined {
@@ -157,6 +169,8 @@ export class Stream {
   #join(clock: string | undefined): void {
     const goesOn = clock !== undefined && clock === this.#sourceClock;
     this.#sourceClock = clock;
+    this.#further.begin(goesOn);
+    this.#audience.regroup();
     clearTimeout(this.#keepGop);
     if (goesOn) {
       this.#timeline.resume();
@@ -312,6 +326,16 @@ export class Stream {
       if (this.#interleaver !== undefined && this.#tracks.length > 1) this.#interleaver.push(frame);
       else this.#frame(frame);
     },
+    furtherTrack: (track) => {
+      const adopted = this.#further.declare(track, (declared) => ({ ...declared, id: ++this.#lastTrackId }));
+      if (adopted === undefined) return;
+      this.#audience.regroup();
+      if (this.#lastDtsMs === undefined) return;
+      this.#gop.forgetFurther();
+      this.#audience.dropFurtherGop();
+      this.#audience.furtherConfig(adopted, this.#lastDtsMs);
+    },
+    furtherFrame: (frame) => this.#further.push(frame, this.#hasVideo),
     dropped: () => {
       this.#counts.framesIn++;
       this.#counts.framesDropped++;
@@ -368,11 +392,24 @@ export class Stream {
         : { track: frame.track, dtsMs, ptsMs: frame.ptsMs + shiftMs, isKey: frame.isKey, data: frame.data };
     this.#lastDtsMs = Math.max(dtsMs, (!this.#keepsTimes && this.#lastDtsMs) || 0);
     const hasVideo = this.#hasVideo;
-    const change = this.#gop.add(moved, hasVideo);
     const isCut = hasVideo ? kind === 'video' && frame.isKey : true;
+    if (isCut) this.#audience.beforeCut(dtsMs);
+    const change = this.#gop.add(moved, hasVideo);
     this.#audience.frame(moved, timeMs, change, isCut);
     this.#spectators.frame(moved, timeMs);
+    if (kind === 'video' && this.#further.tracks.length > 0) this.#further.follow(frame.dtsMs);
     this.#requestFlush(hasVideo && kind === 'audio');
+  }
+
+  #furtherFrame(frame: Frame, timeMs: number): void {
+    this.#counts.framesIn++;
+    this.#counts.bytesIn += frame.data.length;
+    const shiftMs = this.#keepsTimes ? 0 : timeMs - frame.dtsMs;
+    const dtsMs = frame.dtsMs + shiftMs;
+    const moved = shiftMs === 0 ? frame : { ...frame, dtsMs, ptsMs: frame.ptsMs + shiftMs };
+    if (!this.#gop.addFurther(moved)) this.#audience.dropFurtherGop();
+    this.#audience.furtherFrame(moved, timeMs);
+    this.#requestFlush(this.#hasVideo);
   }
 
   /**
@@ -449,14 +486,4 @@ export class Stream {
 
 function newClock(): string {
   return randomBytes(9).toString('base64url');
-}
-
-/** Whether both say the same about how to decode. */
-function isSameTrack(a: Track, b: Track): boolean {
-  return a.kind === b.kind && a.codec === b.codec && a.config.equals(b.config) && describes(a) === describes(b);
-}
-
-/** For codecs whose configuration is empty. */
-function describes(track: Track): string {
-  return track.kind === 'video' ? `${track.width}x${track.height}` : `${track.sampleRate}/${track.channels}`;
 }

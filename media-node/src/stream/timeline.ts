@@ -93,6 +93,12 @@ export class Timeline {
     return outMs;
   }
 
+  /** Where a frame of a further track stands, which follows the first one of its kind; undefined before there is one. */
+  beside(kind: Track['kind'], dtsMs: number): number | undefined {
+    const offsetMs = this.#clocks[kind].offsetMs ?? this.#offsetMs;
+    return offsetMs === undefined ? undefined : dtsMs + offsetMs;
+  }
+
   #begin(clock: Clock, dtsMs: number): void {
     if (this.lastMs === undefined) {
       // The first source keeps its own times, so that every node of a cluster shows the same.

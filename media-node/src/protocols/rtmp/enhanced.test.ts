@@ -41,7 +41,7 @@ describe('capabilities', () => {
   test('are told to clients that speak of theirs, and to nobody else', async () => {
     assert.deepEqual(Object.keys(properties(await connected())), ['fmsVer', 'capabilities', 'mode']);
     const enhanced = properties(await connected({ fourCcList: ['av01'] }));
-    assert.equal(enhanced['capsEx'], 5);
+    assert.equal(enhanced['capsEx'], 7);
     assert.ok((enhanced['fourCcList'] as string[]).includes('hvc1'));
     // Nonsense in their place is no reason to refuse anybody.
     await connected({ capsEx: 'yes', fourCcList: 7, videoFourCcInfoMap: null });
@@ -146,7 +146,7 @@ describe('media', () => {
     encoder.send(RTMP_VIDEO, AVC_HEADER.subarray(0, 5)); // empty
     encoder.send(RTMP_AUDIO, AAC_HEADER.subarray(0, 2)); // empty
     encoder.send(RTMP_VIDEO, hex('22 aa')); // Sorenson H.263
-    encoder.send(RTMP_VIDEO, hex('96 03 61766331 01 aabb')); // track 1 alone
+    encoder.send(RTMP_VIDEO, hex('96 33 61766331 01 aabb')); // a reserved type of multitrack
     encoder.send(RTMP_DATA, encodeAmf0('|RtmpSampleAccess', true, true));
     encoder.sendMedia();
     const key = { vhost: '__defaultVhost__', app: 'live', stream: 'ignored' };

@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { StreamError } from '../../stream/errors.ts';
 import type { Playback } from '../../stream/player.ts';
+import { nodeCapabilities } from './capabilities.ts';
 import type { ClientListener, ClientTarget } from './client.ts';
 import { RtmpClient } from './client.ts';
 import type { RelayGrant } from './relay-credential.ts';
 import { clockOf, RELAY_CLOCK, RELAY_PROPERTY, signRelay } from './relay-credential.ts';
 import type { RelayEnd, RelayListener, RelayRequest, RelaySession } from '../../stream/relay.ts';
 import { relayEnd } from './relay-end.ts';
+import type { RtmpForm } from './rtmp-encoder.ts';
 import { RtmpEncoder } from './rtmp-encoder.ts';
 import { RELAY_PLAY_OPTIONS, RtmpPlayer } from './rtmp-player.ts';
 import { RtmpPublisher } from './rtmp-publisher.ts';
@@ -78,14 +80,17 @@ export class RtmpPushClient {
     const { log } = this.#options;
     const target = relayTarget(request, 'publish', this.#options);
     let playback: Playback | undefined;
-    let counter: FrameCounter | undefined;
+    const count = { frames: 0 };
     const session = open(target, log, {
       onStart: (messageStreamId) => {
-        counter = new FrameCounter(messageStreamId);
+        // An id of its own: another's count must not share its bytes.
+        const id = `rtmp/${messageStreamId}/push-${randomBytes(6).toString('hex')}`;
+        const multitrack = new FrameCounter(count, messageStreamId, { id: `${id}/multitrack` });
         const about = { id: randomBytes(6).toString('hex'), ip: request.target.host, isRelay: true };
+        const encoder = new FrameCounter(count, messageStreamId, { id, multitrack });
         const player = new RtmpPlayer(
           session.client.connection,
-          { ...about, options: RELAY_PLAY_OPTIONS, encoder: counter },
+          { ...about, options: RELAY_PLAY_OPTIONS, encoder },
           (reason) => session.client.close(reason),
         );
         playback = request.stream.play(player);
@@ -99,7 +104,7 @@ export class RtmpPushClient {
     });
     return {
       get frames(): number {
-        return counter?.frames ?? 0;
+        return count.frames;
       },
       get bytesIn(): number {
         return session.client.connection.bytesRead;
@@ -110,18 +115,17 @@ export class RtmpPushClient {
   }
 }
 
-/** Counts what goes to the other node. Its id is its own: another's count must not share its bytes. */
+/** Counts what goes to the other node. */
 class FrameCounter extends RtmpEncoder {
-  frames = 0;
-  override readonly id: string;
+  readonly #count: { frames: number };
 
-  constructor(messageStreamId: number) {
-    super(messageStreamId);
-    this.id = `rtmp/${messageStreamId}/push-${randomBytes(6).toString('hex')}`;
+  constructor(count: { frames: number }, messageStreamId: number, form: RtmpForm) {
+    super(messageStreamId, form);
+    this.#count = count;
   }
 
   override encode(frame: Parameters<RtmpEncoder['encode']>[0]): Buffer {
-    this.frames++;
+    this.#count.frames++;
     return super.encode(frame);
   }
 }
@@ -173,6 +177,7 @@ function relayTarget(
     streamName: key.stream,
     action,
     connectExtra: {
+      ...nodeCapabilities(),
       [RELAY_PROPERTY]: { ...credential },
       ...(action === 'publish' && { [RELAY_CLOCK]: stream.clock }),
     },

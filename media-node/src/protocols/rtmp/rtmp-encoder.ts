@@ -6,20 +6,29 @@ import type { Frame, Metadata } from '../../media/frame.ts';
 import type { Track } from '../../media/track.ts';
 import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 
+export interface RtmpForm {
+  /** For players that want one kind of media alone, or nothing but metadata. */
+  readonly only?: Track['kind'] | 'none' | undefined;
+  /** See FrameEncoder; default: of the stream id and `only`. */
+  readonly id?: string;
+  readonly multitrack?: FrameEncoder | undefined;
+}
+
 /**
  * Frames as RTMP messages that any connection can send whose chunk size is RTMP_OUT_CHUNK_SIZE and whose message stream is
  * `streamId`: each message begins with a type 0 header, so its bytes depend on nothing sent before.
  */
 export class RtmpEncoder implements FrameEncoder {
   readonly id: string;
+  readonly multitrack?: FrameEncoder;
   readonly #streamId: number;
   readonly #only: Track['kind'] | 'none' | undefined;
 
-  /** `only`: for players that want one kind of media alone, or nothing but metadata. */
-  constructor(streamId: number, only?: Track['kind'] | 'none') {
-    this.id = only === undefined ? `rtmp/${streamId}` : `rtmp/${streamId}/${only}`;
+  constructor(streamId: number, { only, id, multitrack }: RtmpForm = {}) {
+    this.id = id ?? (only === undefined ? `rtmp/${streamId}` : `rtmp/${streamId}/${only}`);
     this.#streamId = streamId;
     this.#only = only;
+    if (multitrack !== undefined) this.multitrack = multitrack;
   }
 
   header(tracks: readonly Track[], metadata: Metadata | undefined, dtsMs: number): Buffer {

@@ -2,14 +2,11 @@ import type { Socket } from 'node:net';
 import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 import type { Player, PlayOptions } from '../../stream/player.ts';
 import type { RtmpConnection } from './connection.ts';
+import type { RtmpForm } from './rtmp-encoder.ts';
 import { RtmpEncoder } from './rtmp-encoder.ts';
 
 /** Media goes out on the message stream that createStream always answers, so all players share their bytes. */
 export const MEDIA_STREAM_ID = 1;
-const MEDIA_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID);
-const AUDIO_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID, 'audio');
-const VIDEO_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID, 'video');
-const NO_ENCODER = new RtmpEncoder(MEDIA_STREAM_ID, 'none');
 
 /** What a viewer wants to get: receiveAudio and receiveVideo. */
 export interface Wish {
@@ -19,11 +16,26 @@ export interface Wish {
 
 export const WISH_ALL: Wish = { audio: true, video: true };
 
-/** The encoder of a wish: players with the same one share their bytes. */
-export function encoderOf({ audio, video }: Wish): FrameEncoder {
-  if (audio && video) return MEDIA_ENCODER;
-  if (audio) return AUDIO_ENCODER;
-  return video ? VIDEO_ENCODER : NO_ENCODER;
+type Only = RtmpForm['only'];
+
+/** The four encoders of players that take one track of a kind, or several. */
+function encoders(isMultitrack: boolean): (only: Only) => FrameEncoder {
+  const [all, audio, video, none] = ([undefined, 'audio', 'video', 'none'] as const).map((only) => {
+    const plain = new RtmpEncoder(MEDIA_STREAM_ID, { only });
+    if (!isMultitrack) return plain;
+    const multitrack = new RtmpEncoder(MEDIA_STREAM_ID, { only, id: `${plain.id}/multitrack` });
+    return new RtmpEncoder(MEDIA_STREAM_ID, { only, multitrack });
+  });
+  return (only) => (only === undefined ? all! : only === 'audio' ? audio! : only === 'video' ? video! : none!);
+}
+
+const PLAIN_ENCODER = encoders(false);
+const MULTITRACK_ENCODER = encoders(true);
+
+/** The encoder of a wish: players with the same one share their bytes. `isMultitrack`: the player takes several tracks of a kind. */
+export function encoderOf({ audio, video }: Wish, isMultitrack: boolean): FrameEncoder {
+  const only = audio ? (video ? undefined : 'audio') : video ? 'video' : 'none';
+  return (isMultitrack ? MULTITRACK_ENCODER : PLAIN_ENCODER)(only);
 }
 
 /**
@@ -53,7 +65,7 @@ export class RtmpPlayer implements Player {
     this.ip = about.ip;
     this.isRelay = about.isRelay;
     this.options = about.options;
-    this.encoder = about.encoder ?? MEDIA_ENCODER;
+    this.encoder = about.encoder ?? PLAIN_ENCODER(undefined);
     this.#close = close;
   }
 

@@ -25,7 +25,7 @@ import type { Gate, SessionInfo } from '../../stream/gate.ts';
 import { GateError } from '../../stream/gate.ts';
 import type { StreamKey } from '../../stream/stream-key.ts';
 import type { ClientCapabilities } from './capabilities.ts';
-import { readCapabilities, serverCapabilities } from './capabilities.ts';
+import { NO_CAPABILITIES, readCapabilities, serverCapabilities } from './capabilities.ts';
 import { MEDIA_BOUNDS, PLAY_BOUNDS, SETUP_BOUNDS } from './connection-bounds.ts';
 import { RtmpConnection } from './connection.ts';
 import type { RelayGrant, RelayVerifier } from './relay-credential.ts';
@@ -89,7 +89,7 @@ export class ServerSession {
   #relay: RelayGrant | undefined;
   /** What a node that publishes here said of its frames' times. */
   #relayClock: string | undefined;
-  #capabilities: ClientCapabilities = { isEnhanced: false, canReconnect: false };
+  #capabilities: ClientCapabilities = NO_CAPABILITIES;
 
   constructor(socket: Socket, options: ServerSessionOptions) {
     this.#options = options;
@@ -237,7 +237,7 @@ export class ServerSession {
     this.#connection.control(RTMP_SET_PEER_BANDWIDTH, encodeSetPeerBandwidth(WINDOW_ACK_BYTES, PEER_BANDWIDTH_DYNAMIC));
     this.#connection.setOutChunkSize(RTMP_OUT_CHUNK_SIZE);
     const objectEncoding = object['objectEncoding'] === 3 ? 3 : 0;
-    this.#capabilities = readCapabilities(object);
+    this.#capabilities = readCapabilities(object, command.args);
     const enhanced = this.#capabilities.isEnhanced ? serverCapabilities() : {};
     this.#replies.result(
       command.transactionId,
@@ -294,7 +294,8 @@ export class ServerSession {
     }
     this.#silence.stop();
     this.#connection.setBounds(PLAY_BOUNDS);
-    this.#viewing.begin(viewing, this.#relay !== undefined);
+    const { isMultitrack } = this.#capabilities;
+    this.#viewing.begin(viewing, { isRelay: this.#relay !== undefined, isMultitrack });
     this.#log.info({ ...key, relay: this.#relay?.path }, 'play began');
   }
 

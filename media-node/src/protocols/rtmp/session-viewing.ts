@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { USER_STREAM_BEGIN, USER_STREAM_EOF } from '../../formats/rtmp-control.ts';
+import type { FrameEncoder } from '../../stream/frame-encoder.ts';
 import type { Viewing } from '../../stream/gate.ts';
 import type { Playback, PlayOptions } from '../../stream/player.ts';
 import type { RtmpConnection } from './connection.ts';
@@ -29,6 +30,7 @@ export class SessionViewing {
   #viewing: Viewing | undefined;
   #playback: Playback | undefined;
   #isRelay = false;
+  #isMultitrack = false;
   /** What the client wants of the stream; what it has got until now, while it pauses. */
   #wish = WISH_ALL;
   #servedWish = WISH_ALL;
@@ -42,12 +44,16 @@ export class SessionViewing {
     return this.#playback !== undefined;
   }
 
-  /** Plays what the gate has given; it owns that from here on. Throws StreamError. */
-  begin(viewing: Viewing, isRelay: boolean): void {
+  /**
+   * Plays what the gate has given; it owns that from here on. `isMultitrack`: the client takes several tracks of a kind. Throws
+   * StreamError.
+   */
+  begin(viewing: Viewing, { isRelay, isMultitrack }: { isRelay: boolean; isMultitrack: boolean }): void {
     const { replies } = this.#options;
     const { stream, vhost } = viewing;
     this.#viewing = viewing;
     this.#isRelay = isRelay;
+    this.#isMultitrack = isMultitrack;
     // Not SRS's |RtmpSampleAccess and NetStream.Data.Start: only Flash read them, and ffmpeg makes a data track of them.
     replies.userControl(USER_STREAM_BEGIN);
     replies.status(status('status', 'NetStream.Play.Reset', 'Playing and resetting stream.'));
@@ -99,7 +105,7 @@ export class SessionViewing {
   #join({ stream }: Viewing, options: PlayOptions): Playback {
     const { id, ip, connection } = this.#options;
     this.#servedWish = this.#wish;
-    const about = { id, ip, isRelay: this.#isRelay, options, encoder: encoderOf(this.#wish) };
+    const about = { id, ip, isRelay: this.#isRelay, options, encoder: this.#encoderOf(this.#wish) };
     return stream.play(new RtmpPlayer(connection, about, (reason) => this.#options.close(reason)));
   }
 
@@ -107,11 +113,14 @@ export class SessionViewing {
   #serveWish(): boolean {
     const viewing = this.#viewing;
     const before = this.#playback;
-    if (viewing === undefined || before === undefined || encoderOf(this.#wish) === encoderOf(this.#servedWish)) {
-      return false;
-    }
+    if (viewing === undefined || before === undefined) return false;
+    if (this.#encoderOf(this.#wish) === this.#encoderOf(this.#servedWish)) return false;
     this.#playback = this.#join(viewing, { ...viewing.vhost.play, gopCache: false });
     before.leave();
     return true;
+  }
+
+  #encoderOf(wish: Wish): FrameEncoder {
+    return encoderOf(wish, this.#isMultitrack);
   }
 }
