@@ -53,7 +53,7 @@ for (const text of WRONG) {
 }
 
 test('a number without a unit, as SRS has them, is told what to write', () => {
-  assert.match(Duration.safeParse(2).error?.issues[0]?.message ?? '', /with its unit, such as 30s/);
+  assert.match(Duration.safeParse(2).error?.issues[0]?.message ?? '', /must be a duration such as 30s/);
 });
 
 test('a duration is the sum of its parts, in whatever order they stand', () => {

@@ -8,7 +8,7 @@ const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
  */
 export const DURATION_PATTERN = '^([0-9]{1,5}(h|m|s|ms)){1,4}$';
 
-const NO_DURATION = 'must be a duration with its unit, such as 30s, 500ms or 1h30m';
+const NO_DURATION = 'must be a duration such as 30s, 500ms or 1h30m';
 
 /** A duration as users write it in a manifest; see {@link durationMs}. */
 export const Duration = z
