@@ -78,7 +78,7 @@ export class HandOver {
         const end = await this.#try(target);
         if (end === undefined) return;
         this.#log.info(
-          { targetNodeId: target.nodeId, code: end.code, error: end.message },
+          { targetNodeId: target.nodeId, code: end.code, reason: end.message },
           'origin did not take stream',
         );
         last = end;
@@ -181,7 +181,7 @@ export class HandOver {
 
   async #ended(end: RelayEnd): Promise<void> {
     const { recoverMs, now } = this.#context;
-    this.#log.info({ targetNodeId: this.#target?.nodeId, code: end.code, error: end.message }, 'hand-over ended');
+    this.#log.info({ targetNodeId: this.#target?.nodeId, code: end.code, reason: end.message }, 'hand-over ended');
     if (this.#closedBecause !== undefined) return;
     try {
       // A crash looks like an orderly end; one that broke has the same publisher there until the origin notices.

@@ -253,7 +253,7 @@ export class LeasedDirectory implements Directory {
       await this.#records.releaseAll();
       await this.#store.leave(this.nodeId);
     } catch (error) {
-      this.#log.warn({ error: messageOf(error) }, 'could not release everything; the lease will expire by itself');
+      this.#log.warn({ fault: messageOf(error) }, 'could not release everything; the lease will expire by itself');
     }
   }
 
@@ -326,7 +326,7 @@ export class LeasedDirectory implements Directory {
     this.#wasAway = true;
     if (this.#state === 'down') return;
     this.#state = 'down';
-    this.#log.warn({ error: why }, 'directory is away; running streams go on');
+    this.#log.warn({ fault: why }, 'directory is away; running streams go on');
     this.#heartbeat.soon();
   }
 

@@ -178,6 +178,6 @@ export class StreamPull {
   }
 }
 
-function endFields({ code, message }: RelayEnd): { readonly code: string; readonly error: string } {
-  return { code, error: message };
+function endFields({ code, message }: RelayEnd): { readonly code: string; readonly reason: string } {
+  return { code, reason: message };
 }

@@ -43,7 +43,7 @@ export class HttpRemux {
   constructor(options: HttpRemuxOptions) {
     this.#options = options;
     const formats = remuxFormats((error) => {
-      options.log.warn({ code: error.code, reason: error.message }, 'a format cannot carry a frame and leaves it out');
+      options.log.warn({ code: error.code, fault: error.message }, 'a format cannot carry a frame and leaves it out');
     });
     this.#formats = new Map(formats.map((format) => [format.name, format]));
   }
