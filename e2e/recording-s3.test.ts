@@ -145,7 +145,6 @@ test('a bucket that does not exist is told as a fault to mend', async () => {
 
 const src = (path: string) => new URL(`../media-node/src/recording/${path}`, import.meta.url).href;
 const WRITER = `
-import { freePort } from '../contract/testing/free-port.ts';
 import { NODE_FILES } from '${src('file-system.ts')}';
 import { S3ObjectStore } from '${src('s3/s3-object-store.ts')}';
 import { S3Store } from '${src('s3/s3-store.ts')}';
