@@ -37,9 +37,8 @@ export class Output implements GroupSource {
   readonly encoder: FrameEncoder;
   /** Whether it has the further tracks too. */
   readonly isMultitrack: boolean;
-  /** Bytes handed to players by this output. */
   /**
-   * Begins as -0, which V8 keeps as a double: where an integer passes 2^31, within seconds for thousands of players, all
+   * Bytes handed to players by this output. Begins as -0, which V8 keeps as a double: where an integer passes 2^31, within seconds for thousands of players, all
    * code that knows this class is thrown away and is slow for a minute.
    */
   bytesOut = -0;
