@@ -36,7 +36,11 @@ export class ClusterPackagings implements PackagedStreams {
   #inherit(local: PackagedStream): InheritedStream {
     const known = this.#inherited.get(local);
     if (known !== undefined) return known;
-    const made = new InheritedStream(local, this.#remote);
+    const isHere = (): boolean => {
+      const now = this.#local.find(local.key);
+      return now instanceof Promise || now === local;
+    };
+    const made = new InheritedStream(local, this.#remote, isHere);
     this.#inherited.set(local, made);
     return made;
   }
@@ -56,6 +60,7 @@ const MAX_INHERITED_BYTES = 64 * 1024 * 1024;
 class InheritedStream implements PackagedStream {
   readonly #local: PackagedStream;
   readonly #remote: RemotePackagings;
+  readonly #isHere: () => boolean;
   readonly #files: PackagingFiles;
   #listed: PackagingSnapshot | undefined;
   /** Numbers of segments that it lists and nobody has any more. */
@@ -66,9 +71,11 @@ class InheritedStream implements PackagedStream {
   /** The playlist that was gone on with, by PackagingSnapshot.ownFrom, whose old segments are being looked for or were. */
   #looked: { readonly ownFrom: number; looking: Promise<InheritedStream> | undefined } | undefined;
 
-  constructor(local: PackagedStream, remote: RemotePackagings) {
+  /** `isHere`: this node has not forgotten it. */
+  constructor(local: PackagedStream, remote: RemotePackagings, isHere: () => boolean) {
     this.#local = local;
     this.#remote = remote;
+    this.#isHere = isHere;
     this.#files = new PackagingFiles(local.key, remote.sources);
     this.#files.owner = 'here';
   }
@@ -105,8 +112,7 @@ class InheritedStream implements PackagedStream {
   }
 
   async #look(snapshot: PackagingSnapshot): Promise<InheritedStream> {
-    this.#listed = snapshot;
-    this.#files.list(listedFiles(snapshot));
+    this.#list(snapshot);
     await Promise.race([this.#findGaps(snapshot), delay(WHOLE_MS, undefined, { ref: false })]);
     if (this.#looked !== undefined) this.#looked.looking = undefined;
     return this;
@@ -151,13 +157,31 @@ class InheritedStream implements PackagedStream {
     if (followed !== undefined) return followed.read(file);
     const { snapshot } = this.#local;
     if (snapshot === undefined) return undefined;
-    if (this.#listed !== snapshot) {
-      this.#listed = snapshot;
-      this.#files.list(listedFiles(snapshot));
-    }
+    this.#list(snapshot);
     const listed = this.#files.listed(file);
     return listed === undefined ? undefined : this.#inherited(file, listed.seq);
   }
+
+  /** What was fetched stays in memory as long as it is listed; from now on that is looked after. */
+  #list(snapshot: PackagingSnapshot): void {
+    this.#remote.addLister(this.#listAnew);
+    if (this.#listed === snapshot) return;
+    this.#listed = snapshot;
+    this.#files.list(listedFiles(snapshot));
+  }
+
+  /** Lists what the playlist says now. False: nothing of another node is left in it, or all of it is gone. */
+  readonly #listAnew = (): boolean => {
+    const { snapshot } = this.#local;
+    const isInherited = snapshot?.ownFrom !== undefined && firstSeq(snapshot) < snapshot.ownFrom && this.#isHere();
+    if (isInherited) {
+      this.#list(snapshot);
+    } else {
+      this.#listed = undefined;
+      this.#files.list(new Map());
+    }
+    return isInherited;
+  };
 
   /** From another node; where none has it, its segment is a gap from now on. */
   async #inherited(file: string, seq: number): Promise<Buffer | undefined> {

@@ -30,6 +30,11 @@ function fileOf(snapshot: PackagingSnapshot | undefined, seq: number): string {
   return snapshot?.segments.find((segment) => segment.seq === seq)?.media.ts?.file ?? `none with ${seq}`;
 }
 
+/** So many segments that none of before is listed. */
+function moveOn(node: RigNode): void {
+  for (let segments = 0; segments < 6; segments++) node.packager.find(key)?.segment();
+}
+
 describe('packaged streams of other nodes', () => {
   const rigs: PackagingRig[] = [];
   afterEach(async () => {
@@ -395,6 +400,38 @@ describe('packaged streams of other nodes', () => {
     clock.aheadMs = 80_000;
     await until('its files are forgotten', () => edge.remote.stats.bytes === 0);
   });
+
+  for (const [how, letGo] of [
+    ['when the playlist has moved on', (node: RigNode) => moveOn(node)],
+    ['when the stream is forgotten', (node: RigNode) => node.packager.drop(key)],
+  ] as const) {
+    test(`what a node fetched of the playlist that it went on with goes from its memory ${how}`, async () => {
+      const rig = open();
+      const clock = { aheadMs: 0 };
+      const [first, edge] = [await rig.node('origin'), await rig.node('edge')];
+      const second = await rig.node('origin', { now: () => Date.now() + clock.aheadMs });
+      await rig.settled();
+      const packaged = await first.publish(key);
+      const seq = packaged.segment();
+      const stream = await found(edge);
+      const file = fileOf(await shows(stream, seq), seq);
+      await stream.read(file);
+      await first.crash();
+      const next = await second.publish(key, packaged.state);
+      next.segment();
+      assert.deepEqual(await (await found(second)).read(file), contentOf(first.nodeId, seq));
+      clock.aheadMs = 40_000;
+      let sweeps = 0;
+      second.remote.addLister(() => ++sweeps < 2);
+      await until('what is not listed to be forgotten', () => sweeps === 2);
+      assert.deepEqual(second.remote.inMemory(key, file), contentOf(first.nodeId, seq));
+      letGo(second);
+      await until('nobody lists it', () => {
+        clock.aheadMs += 1_000;
+        return second.remote.stats.bytes === 0;
+      });
+    });
+  }
 
   test('a node follows so many streams and no more', async () => {
     const rig = open();

@@ -74,6 +74,7 @@ export class RemotePackagings implements PackagedStreams {
   readonly #followers = new Map<string, PackagingFollower>();
   /** Stream id → when to look for it again. */
   readonly #none = new Map<string, number>();
+  readonly #listers = new Set<() => boolean>();
   readonly #now: () => number;
   readonly #unsubscribe: () => void;
   readonly #sweep: NodeJS.Timeout;
@@ -155,6 +156,11 @@ export class RemotePackagings implements PackagedStreams {
     return this.#cache.get(streamKeyId(key), file);
   }
 
+  /** Calls a lister each second until it answers false: it says what is listed of files that are in memory here. */
+  addLister(lister: () => boolean): void {
+    if (!this.#isClosed) this.#listers.add(lister);
+  }
+
   /** Ends every follow; idempotent. */
   close(reason: string): void {
     if (this.#isClosed) return;
@@ -164,6 +170,7 @@ export class RemotePackagings implements PackagedStreams {
     for (const follower of this.#followers.values()) follower.close(reason);
     this.#followers.clear();
     this.#none.clear();
+    this.#listers.clear();
     this.#cache.clear();
   }
 
@@ -235,6 +242,7 @@ export class RemotePackagings implements PackagedStreams {
     }
     const nowMs = this.#now();
     for (const [id, untilMs] of this.#none) if (untilMs <= nowMs) this.#none.delete(id);
+    for (const lister of this.#listers) if (!lister()) this.#listers.delete(lister);
     this.#cache.sweep();
   }
 }
