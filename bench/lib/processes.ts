@@ -48,6 +48,8 @@ export interface ProcessOptions {
   readonly cwd?: string;
   /** Opens a channel for `ask`; the process is a Node that listens to messages. */
   readonly hasChannel?: boolean;
+  /** Gets each line of its output, which is kept in part alone. */
+  readonly onLine?: (line: string) => void;
 }
 
 /** Ends with the benchmark, however that ends. */
@@ -85,6 +87,7 @@ export class BenchProcess {
     this.#child.stdin?.on('error', () => undefined);
     this.#child.stderr?.on('data', (chunk: Buffer) => (this.#said = (this.#said + chunk).slice(-MOST_SAID)));
     createInterface({ input: this.#child.stdout! }).on('line', (line) => {
+      options.onLine?.(line);
       this.#lines.push(line);
       // Servers log; only the last lines are of use.
       if (this.#lines.length > 1_000) this.#lines.shift();

@@ -71,6 +71,14 @@ export interface ProductOptions {
   readonly hasTls?: boolean;
   /** Measures the event loop's delay: `process.ask` answers it. */
   readonly hasProbe?: boolean;
+  /** Another program to load ahead, which `process.ask` talks to. */
+  readonly probe?: string;
+  /** How long what an edge fetches goes on without a viewer; default 30 s. */
+  readonly pullHoldMs?: number;
+  /** Variables beside those that every node has. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Gets each line of its log. */
+  readonly onLog?: (line: string) => void;
 }
 
 export interface Product extends MediaServer {
@@ -78,6 +86,8 @@ export interface Product extends MediaServer {
   readonly rtmpsPort?: number;
   /** Value of a metric whose line begins so, from the admin port. */
   metric(series: string): Promise<number>;
+  /** All of them, as their lines in Prometheus' text format. */
+  metrics(): Promise<readonly string[]>;
 }
 
 /** How long the window of `auto` has to stay as it is, and how long that is waited for. */
@@ -112,13 +122,20 @@ export async function setUpProduct(
   options: ProductOptions,
   ports: { readonly rtmp: number; readonly http: number; readonly rtmps?: number },
 ): Promise<ProductSetup> {
-  const { redisPort, role = 'origin', vhost = benchVhost()!, moreVhosts = [], ordinal = 0 } = options;
+  const {
+    redisPort,
+    role = 'origin',
+    vhost = benchVhost()!,
+    moreVhosts = [],
+    ordinal = 0,
+    pullHoldMs = 30_000,
+  } = options;
   const folder = temporary();
   const config: NodeConfig = {
     version: 1,
     logLevel: 'warn',
     maxConnections: 19_000,
-    pullHoldMs: 30_000,
+    pullHoldMs,
     drainMs: 1_000,
     vhosts: [vhost, ...moreVhosts],
   };
@@ -144,6 +161,7 @@ export async function setUpProduct(
     LIVECLUSTER_ADMIN_PORT: String(adminPort),
     NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
     ...(ports.rtmps !== undefined && { LIVECLUSTER_RTMPS_PORT: String(ports.rtmps) }),
+    ...options.env,
   };
   return { env, folder, adminPort, close: () => rmSync(folder, { recursive: true, force: true }) };
 }
@@ -165,12 +183,13 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   const rtmpsPort = options.hasTls ? await freePort() : undefined;
   const ports = { rtmp: rtmpPort, http: httpPort, ...(rtmpsPort !== undefined && { rtmps: rtmpsPort }) };
   const setup = await setUpProduct(options, ports);
-  const { hasProbe = false } = options;
+  const probe = options.probe ?? (options.hasProbe ? PROBE : undefined);
   const extra = (process.env['BENCH_NODE_ARGS'] ?? '').split(' ').filter((part) => part !== '');
-  const args = [...(options.nodeArgs ?? []), ...extra, ...(hasProbe ? ['--import', PROBE] : []), ENTRY];
+  const args = [...(options.nodeArgs ?? []), ...extra, ...(probe === undefined ? [] : ['--import', probe]), ENTRY];
   const node = new BenchProcess('the media node', options.core ?? SERVER_CORE, process.execPath, args, {
     env: setup.env,
-    hasChannel: hasProbe,
+    hasChannel: probe !== undefined,
+    ...(options.onLog !== undefined && { onLine: options.onLog }),
   });
   const admin = `http://127.0.0.1:${setup.adminPort}`;
   try {
@@ -184,6 +203,10 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     await node.close();
     throw error;
   }
+  const metrics = async (): Promise<readonly string[]> => {
+    const response = await fetch(`${admin}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+    return (await response.text()).split('\n');
+  };
   return {
     name: 'livecluster',
     warmsUp: true,
@@ -191,10 +214,9 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     rtmpPort,
     httpPort,
     ...(rtmpsPort !== undefined && { rtmpsPort }),
+    metrics,
     async metric(series) {
-      const response = await fetch(`${admin}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
-      const text = await response.text();
-      const line = text.split('\n').find((candidate) => candidate.startsWith(series));
+      const line = (await metrics()).find((candidate) => candidate.startsWith(series));
       return Number(line?.slice(line.lastIndexOf(' ') + 1) ?? NaN);
     },
     async close() {
