@@ -40,10 +40,10 @@ unit: deps ## Run the unit tests; ONLY=path narrows
 	@scripts/system-packages.sh test
 	@exec $(NODE) scripts/test.ts unit $(ONLY)
 
-fuzz: deps ## Mutated captures through every parser and whole RTMP sessions, about a minute; FUZZ_RUNS=n, FUZZ_SEED=n
+fuzz: deps ## Mutated captures through every parser, whole RTMP sessions and the whole node, minutes; FUZZ_RUNS=n, FUZZ_SEED=n
 	@export FUZZ_RUNS=$${FUZZ_RUNS:-80000} FUZZ_SEED=$${FUZZ_SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "FUZZ_RUNS=$$FUZZ_RUNS FUZZ_SEED=$$FUZZ_SEED"; \
-	exec $(NODE) --test --test-reporter=spec media-node/src/formats/fuzz.test.ts media-node/src/protocols/rtmp/fuzz.test.ts
+	exec $(NODE) --test --test-reporter=spec $$(find media-node/src -name '*fuzz.test.ts')
 
 checks: deps ## Types, lint, format, generated files
 	@exec $(NODE) scripts/test.ts checks
@@ -77,7 +77,7 @@ bench: deps ## Measure against the targets, beside peers; exits 1 on a missed on
 	@$(NODE) media-node/native/build.ts --require
 	@exec $(NODE) bench/main.ts
 
-soak: deps ## Publishers and viewers come and go at 50 a second for SOAK_MINUTES (3); exits 1 when something grows
+soak: deps ## Publishers and viewers come and go at 50 a second for SOAK_MINUTES (3), and nodes at rest before and after; exits 1 when something grows
 	@scripts/system-packages.sh bench
 	@$(NODE) media-node/native/build.ts --require
 	@exec $(NODE) bench/soak.ts
