@@ -49,7 +49,7 @@ export class ClusterPackagings implements PackagedStreams {
 /** A stream that has just been claimed elsewhere has something to play soon. */
 const ELSEWHERE_MS = 2_000;
 /** Whoever asks first is kept waiting for so long, until it is known what has died with the node before. */
-const WHOLE_MS = 2_000;
+const WHOLE_MS = 1_000;
 /** Of what it left, at most: more is looked for when somebody asks. */
 const MAX_INHERITED_BYTES = 64 * 1024 * 1024;
 

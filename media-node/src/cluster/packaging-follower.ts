@@ -7,7 +7,7 @@ import type { StreamKey } from '../stream/stream-key.ts';
 import { outranks } from './directory.ts';
 import type { OwnerRecord } from './directory.ts';
 import { PackagingFiles } from './packaging-files.ts';
-import type { FileSources } from './packaging-files.ts';
+import type { AheadResult, FileSources } from './packaging-files.ts';
 import type { SnapshotVersion } from './packaging-client.ts';
 import { firstSeq, inheritedFiles, lastSeq, listedFiles, trimmedTo, withGaps } from './packaging-snapshots.ts';
 import type { ListedFile } from './packaging-snapshots.ts';
@@ -54,6 +54,8 @@ const MAX_BEHIND_MS = 30_000;
 /** A stream is followed for so long after the last request, at least. */
 const MIN_HOLD_MS = 5_000;
 const HOLD_TARGETS = 3;
+/** Whoever asks first waits for so long, until it is known what has died with a node: one that is silent is not waited for. */
+const INHERITED_MS = 1_000;
 /** Snapshots in a row whose files could not be fetched, after which one is shown without them. */
 const MAX_BROKEN = 3;
 
@@ -273,8 +275,13 @@ export class PackagingFollower implements PackagedStream {
   }
 
   /** Of whatever rendition: what nobody has any more is a gap before anybody here was told of it. */
-  #fetchInherited(snapshot: PackagingSnapshot) {
-    return this.files.fetchAhead(inheritedFiles(snapshot), new Set(RENDITIONS), this.#context.maxAheadBytes);
+  async #fetchInherited(snapshot: PackagingSnapshot): Promise<AheadResult> {
+    const files = inheritedFiles(snapshot);
+    const looking = this.files.fetchAhead(files, new Set(RENDITIONS), this.#context.maxAheadBytes);
+    const found = await Promise.race([looking, this.#pause(INHERITED_MS)]);
+    if (found !== undefined) return found;
+    void this.#showGaps(looking);
+    return { missing: new Set(), isBroken: false };
   }
 
   #isBehind(shown: PackagingSnapshot, snapshot: PackagingSnapshot): boolean {
@@ -374,7 +381,11 @@ export class PackagingFollower implements PackagedStream {
    */
   async #fetchListed(snapshot: PackagingSnapshot, rendition: RenditionName): Promise<void> {
     const files = listedFiles(snapshot);
-    const { missing } = await this.files.fetchAhead(files, new Set([rendition]), this.#context.maxAheadBytes);
+    await this.#showGaps(this.files.fetchAhead(files, new Set([rendition]), this.#context.maxAheadBytes));
+  }
+
+  async #showGaps(looking: Promise<AheadResult>): Promise<void> {
+    const { missing } = await looking;
     if (missing.size === 0 || this.#snapshot === undefined) return;
     this.#show(withGaps(this.#snapshot, missing));
   }

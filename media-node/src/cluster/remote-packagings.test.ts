@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo, Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
+import { pino } from 'pino';
 import type { PackagingSnapshot } from '#contract/packaging.ts';
 import { until } from '#contract/testing/until.ts';
 import { MemoryLedger } from '../packaging/memory-ledger.ts';
 import { PackagingError } from '../packaging/packaged-stream.ts';
 import type { PackagedStream } from '../packaging/packaged-stream.ts';
 import { stateText } from '../packaging/testing-node.ts';
+import { createMemoryDirectory } from './memory-directory.ts';
 import { lastSeq } from './packaging-snapshots.ts';
+import { nodeInfo, QUICK } from './testing/directory.conformance.ts';
 import { contentOf } from './testing/fake-packager.ts';
 import { testConfig } from './testing/fakes.ts';
 import { PackagingRig } from './testing/packaging-rig.ts';
@@ -159,6 +165,35 @@ describe('packaged streams of other nodes', () => {
     await shows(there, after);
     assert.deepEqual(gaps(there), lost, 'on one that nobody asked before');
     assert.deepEqual(await there.read(fileOf(there.snapshot, seen)), contentOf(first.nodeId, seen));
+  });
+
+  test('a node that is silent holds up nobody who asks first: what it might have had is a gap a while later', async (t) => {
+    const rig = open();
+    const [first, second, edge] = [await rig.node('origin'), await rig.node('origin'), await rig.node('edge')];
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => void sockets.add(socket)).listen(0, '127.0.0.1');
+    t.after(() => {
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    });
+    await once(silent, 'listening');
+    const { port: adminPort } = silent.address() as AddressInfo;
+    const node = nodeInfo({ role: 'edge', host: '127.0.0.1', adminPort, ordinal: 9 });
+    const directory = createMemoryDirectory(rig.backend, { node, logger: pino({ level: 'silent' }), ...QUICK });
+    await directory.start();
+    t.after(() => directory.close('test over'));
+    await until('it is known', () => edge.directory.knownNodes('edge').some(({ nodeId }) => nodeId === node.nodeId));
+    const packaged = await first.publish(key);
+    const lost = [packaged.segment(), packaged.segment()];
+    await first.crash();
+    const next = await second.publish(key, packaged.state);
+    const after = next.segment();
+    const stream = await found(edge);
+    const gaps = () => stream.snapshot?.segments.filter(({ isGap }) => isGap).map(({ seq }) => seq);
+    await shows(stream, after);
+    assert.deepEqual(gaps(), []);
+    await until('they are gaps', () => gaps()?.length === 2);
+    assert.deepEqual(gaps(), lost);
   });
 
   test('what nobody has since nobody watched is a gap as soon as somebody asks for it', async () => {
