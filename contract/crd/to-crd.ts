@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { API_GROUP, API_VERSION } from '../names.ts';
-import { LiveClusterSpec, LiveClusterStatus } from './live-cluster.ts';
+import { LiveClusterStatus } from './live-cluster-status.ts';
+import { LiveClusterSpec } from './live-cluster.ts';
 import { VhostSpec, VhostStatus } from './vhost.ts';
 
 /*

@@ -1,5 +1,5 @@
 import { LiveClusterSpec } from '#contract/crd/live-cluster.ts';
-import type { LiveClusterStatus } from '#contract/crd/live-cluster.ts';
+import type { LiveClusterStatus } from '#contract/crd/live-cluster-status.ts';
 import { VhostSpec } from '#contract/crd/vhost.ts';
 import type { VhostStatus } from '#contract/crd/vhost.ts';
 import { GROUP_VERSION } from '#contract/names.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LiveClusterStatus } from '#contract/crd/live-cluster.ts';
+import { LiveClusterStatus } from '#contract/crd/live-cluster-status.ts';
 import { LABELS } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import { cluster } from '../desired/test-manifests.ts';

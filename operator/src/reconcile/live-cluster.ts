@@ -1,4 +1,4 @@
-import type { LiveClusterStatus } from '#contract/crd/live-cluster.ts';
+import type { LiveClusterStatus } from '#contract/crd/live-cluster-status.ts';
 import { CONFIG_FILES, LABELS, ROLES } from '#contract/names.ts';
 import type { Cluster, OperatorSettings } from '../desired/cluster.ts';
 import { judgeCertificates } from '../desired/certificates.ts';

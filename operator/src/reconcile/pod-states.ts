@@ -1,4 +1,4 @@
-import type { LiveClusterStatus } from '#contract/crd/live-cluster.ts';
+import type { LiveClusterStatus } from '#contract/crd/live-cluster-status.ts';
 import { LABELS, ROLES } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
 import { isPodReady } from './api-objects.ts';
