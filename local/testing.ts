@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { LIMIT_MS } from '#contract/testing/until.ts';
 
-/** Waits until `check` answers something that is not false or undefined; gives up after 30 s, naming what it waited for. */
+/** Waits until `check` answers something that is not false or undefined; gives up after LIMIT_MS, naming what it waited for. */
 export async function until<T>(what: string, check: () => Promise<T> | T): Promise<Exclude<T, false | undefined>> {
-  const endMs = Date.now() + 30_000;
+  const endMs = performance.now() + LIMIT_MS;
   let lastError: unknown;
-  while (Date.now() < endMs) {
+  while (performance.now() < endMs) {
     try {
       const value = await check();
       if (value !== false && value !== undefined) return value as Exclude<T, false | undefined>;
@@ -15,7 +16,7 @@ export async function until<T>(what: string, check: () => Promise<T> | T): Promi
     }
     await delay(20);
   }
-  throw new Error(`waited 30 s in vain until ${what}`, { cause: lastError });
+  throw new Error(`waited ${LIMIT_MS / 1_000} s in vain until ${what}`, { cause: lastError });
 }
 
 /** One packet as ffprobe read it. */
@@ -31,7 +32,7 @@ export async function probe(url: string, seconds: number): Promise<readonly Prob
   const child = spawn('ffprobe', ['-v', 'error', '-show_entries', entries, '-of', 'compact=p=0', url], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const kill = setTimeout(() => child.kill('SIGKILL'), 30_000);
+  const kill = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
   const packets: ProbedPacket[] = [];
   let rest = '';
   let errors = '';

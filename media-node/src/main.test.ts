@@ -13,6 +13,7 @@ import { nodeConfigHash, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import type { NodeConfig } from '#contract/node-config.ts';
 import { makeCertificate } from '#contract/testing/certificate.ts';
 import { freePort } from '#contract/testing/free-port.ts';
+import { LIMIT_MS } from '#contract/testing/until.ts';
 import { TestRedis } from './cluster/testing/redis-server.ts';
 
 const HOST = '127.0.0.1';
@@ -81,7 +82,7 @@ async function runMain(
       .filter((line) => line.startsWith('{') && line.endsWith('}'))
       .map((line) => JSON.parse(line) as LogLine);
   const until = async <T>(what: string, check: () => Promise<T | undefined> | T | undefined): Promise<T> => {
-    const endMs = performance.now() + 30_000;
+    const endMs = performance.now() + LIMIT_MS;
     while (performance.now() < endMs) {
       const value = await check();
       if (value !== undefined) return value;

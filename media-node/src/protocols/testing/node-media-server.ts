@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '#contract/testing/free-port.ts';
+import { LIMIT_MS } from '#contract/testing/until.ts';
 
 /** A relay task of node-media-server: its own RTMP client, in either direction. */
 export interface RelayTask {
@@ -62,8 +63,8 @@ export async function startNodeMediaServer(): Promise<NodeMediaServer> {
 }
 
 async function listening(child: ChildProcess, port: number, log: () => string): Promise<void> {
-  const untilMs = Date.now() + 30_000;
-  while (child.exitCode === null && Date.now() < untilMs) {
+  const untilMs = performance.now() + LIMIT_MS;
+  while (child.exitCode === null && performance.now() < untilMs) {
     const isUp = await new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1');
       socket.once('connect', () => resolve(true));
