@@ -309,8 +309,8 @@ test('every track of a multitrack body is read, whatever their arrangement, and 
       [1, 1005, 0, 'bbbb'],
       [2, 1005, 0, 'cc'],
       [undefined, 1005, 0, 'dd'],
-      [undefined, 1015, 0, 'ee'],
-      [7, 1020, 40, 'ff'],
+      [undefined, 40, 0, 'ee'],
+      [7, 45, 40, 'ff'],
     ],
   );
 });

@@ -63,7 +63,7 @@ export class RtmpPublisher implements Publisher {
         onData: (amf0) => ingest.data(amf0),
         onIgnored: (reason) => options.onIgnored(reason),
       },
-      StreamClock.unrolling(),
+      new StreamClock(),
       () => ++trackId,
       options.ignored,
     );
