@@ -29,7 +29,7 @@ const ENTRY_POINTS = ['operator/src/main.ts', 'media-node/src/main.ts'];
 /** An entry point only has to load its modules; without configuration it ends by itself. */
 const WARM_UP_MS = 20_000;
 
-const isTest = (name: string) => /\.(test|conformance)\.[cm]?[jt]s$|^(testing|corpus|test-.*|fake-.*)\.ts$/.test(name);
+const isTest = (name: string) => /\.(test|conformance)\.[cm]?[jt]s$|^(testing(-.*)?|corpus)\.ts$/.test(name);
 const isForHumans = (name: string) => /\.(map|md|markdown|d\.[cm]?ts)$/i.test(name) && !/^licen[cs]e/i.test(name);
 const dependencySurplus = new Set([
   'test',

@@ -5,7 +5,7 @@ import { readManifests } from '#contract/manifest.ts';
 import { NodeConfig, nodeConfigHash, VHOST_DEFAULTS } from '#contract/node-config.ts';
 import { judgeVhosts, MOST_VHOSTS, renderNodeConfig } from './node-config.ts';
 import type { VhostView } from './node-config.ts';
-import { liveCluster, vhost } from './test-manifests.ts';
+import { liveCluster, vhost } from './testing/manifests.ts';
 
 test('six lines give both roles the built-in catch-all and the default settings', () => {
   const cluster = liveCluster('{edge: {replicas: 2}}');

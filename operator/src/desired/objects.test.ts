@@ -10,7 +10,7 @@ import { desiredObjects, OWNED_TYPES } from './objects.ts';
 import { embeddedRedisUrl } from './redis-url.ts';
 import { keepOrMakeAuth, secretText } from './secrets.ts';
 import type { SecretObject } from './secrets.ts';
-import { cluster } from './test-manifests.ts';
+import { cluster } from './testing/manifests.ts';
 
 const operator: OperatorSettings = {
   image: 'registry.example:5000/livecluster:1.2.3',

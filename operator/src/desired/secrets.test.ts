@@ -5,7 +5,7 @@ import { embeddedRedisUrl, redisUrlFault } from './redis-url.ts';
 import { authSecret, configSecret, keepOrMakeAuth, secretText } from './secrets.ts';
 import type { AuthValues } from './secrets.ts';
 import { bytesOf } from './quantity.ts';
-import { cluster } from './test-manifests.ts';
+import { cluster } from './testing/manifests.ts';
 
 const live = cluster('{}');
 const hex = (digit: string) => digit.repeat(64);

@@ -4,7 +4,7 @@ import { ANNOTATIONS } from '#contract/names.ts';
 import { parseNodeEnv } from '#contract/node-env.ts';
 import type { Role } from '#contract/names.ts';
 import { mediaStatefulSet } from './stateful-set.ts';
-import { cluster } from './test-manifests.ts';
+import { cluster } from './testing/manifests.ts';
 
 const operator = { image: 'livecluster:1', redisImage: 'redis:7' };
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { until } from '#contract/testing/until.ts';
-import { FakeClock } from '../runtime/fake-clock.ts';
+import { FakeClock } from '../runtime/testing/fake-clock.ts';
 import { createKubeClient } from './client.ts';
 import type { KubeClient } from './client.ts';
-import { FakeApiServer, json, kubeConfigFor, list, reset, silence, status } from './fake-api-server.ts';
-import type { Answer } from './fake-api-server.ts';
+import { FakeApiServer, json, kubeConfigFor, list, reset, silence, status } from './testing/fake-api-server.ts';
+import type { Answer } from './testing/fake-api-server.ts';
 import { KubeError } from './kube-error.ts';
 import type { KubeErrorCode } from './kube-error.ts';
 import type { Manifest, ObjectRef } from './object.ts';

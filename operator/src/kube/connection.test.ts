@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { KubeConfig } from '@kubernetes/client-node';
-import { FakeClock } from '../runtime/fake-clock.ts';
+import { FakeClock } from '../runtime/testing/fake-clock.ts';
 import { createKubeClient } from './client.ts';
 import type { KubeClientOptions } from './client.ts';
-import { FakeApiServer, json, kubeConfigFor, status } from './fake-api-server.ts';
+import { FakeApiServer, json, kubeConfigFor, status } from './testing/fake-api-server.ts';
 import { isKubeError } from './kube-error.ts';
 
 const REF = { apiVersion: 'v1', kind: 'Pod', namespace: 'media', name: 'a' } as const;

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { pino } from 'pino';
 import { until } from '#contract/testing/until.ts';
-import { FakeClock } from '../runtime/fake-clock.ts';
+import { FakeClock } from '../runtime/testing/fake-clock.ts';
 import { LeaderLease } from '../runtime/leader-lease.ts';
 import type { KubeClient } from './client.ts';
-import { FakeApiServer, json, reset, silence, status } from './fake-api-server.ts';
+import { FakeApiServer, json, reset, silence, status } from './testing/fake-api-server.ts';
 import { isKubeError } from './kube-error.ts';
 import { KubeLeaseStore } from './lease-store.ts';
 

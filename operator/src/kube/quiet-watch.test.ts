@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeClock, settle } from '../runtime/fake-clock.ts';
-import { FakeApiServer } from './fake-api-server.ts';
+import { FakeClock, settle } from '../runtime/testing/fake-clock.ts';
+import { FakeApiServer } from './testing/fake-api-server.ts';
 
 // Alone in its file, that is in its process: undici keeps one timer for all its timeouts, and it must be this one.
 test('undici does not cut a watch that is quiet for longer than its 300 s', async () => {

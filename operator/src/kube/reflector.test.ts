@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
 import { until } from '#contract/testing/until.ts';
-import { FakeClock } from '../runtime/fake-clock.ts';
+import { FakeClock } from '../runtime/testing/fake-clock.ts';
 import type { KubeClient } from './client.ts';
-import { FakeApiServer, list, reset, silence, status, statusBody } from './fake-api-server.ts';
-import type { Answer, SeenWatch } from './fake-api-server.ts';
+import { FakeApiServer, list, reset, silence, status, statusBody } from './testing/fake-api-server.ts';
+import type { Answer, SeenWatch } from './testing/fake-api-server.ts';
 import { Reflector } from './reflector.ts';
 import type { ReflectorOptions } from './reflector.ts';
 

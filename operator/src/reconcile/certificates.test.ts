@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeCertificate } from '#contract/testing/certificate.ts';
 import { until } from '#contract/testing/until.ts';
-import { condition, fake, isReady, live, NAMESPACE, readyCluster } from './test-operator.ts';
-import type { Json } from './test-operator.ts';
+import { condition, fake, isReady, live, NAMESPACE, readyCluster } from './testing/test-operator.ts';
+import type { Json } from './testing/test-operator.ts';
 
 const RTMPS = { enabled: true, port: 1936 };
 const filesOf = (name: string) => fake.find('Secret', name)?.['data'] as Record<string, string>;

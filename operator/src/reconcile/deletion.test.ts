@@ -4,8 +4,8 @@ import { LABELS } from '#contract/names.ts';
 import { until } from '#contract/testing/until.ts';
 import { OWNED_TYPES } from '../desired/objects.ts';
 import type { PodObject } from './api-objects.ts';
-import { create, fake, node, nodes, quiet, readyCluster, registry } from './test-operator.ts';
-import type { Json } from './test-operator.ts';
+import { create, fake, node, nodes, quiet, readyCluster, registry } from './testing/test-operator.ts';
+import type { Json } from './testing/test-operator.ts';
 
 test('on deletion every node is told to close, again after its container came back, and nothing is made again', async () => {
   await readyCluster();

@@ -4,8 +4,8 @@ import { LABELS } from '#contract/names.ts';
 import { until } from '#contract/testing/until.ts';
 import { OWNED_TYPES } from '../desired/objects.ts';
 import type { KubeObject } from '../kube/object.ts';
-import { events, fake, quiet, readyCluster, registry } from './test-operator.ts';
-import type { Json } from './test-operator.ts';
+import { events, fake, quiet, readyCluster, registry } from './testing/test-operator.ts';
+import type { Json } from './testing/test-operator.ts';
 
 const DRIFT: { kind: keyof typeof OWNED_TYPES; name: string; edit: (object: Json) => void }[] = [
   { kind: 'ServiceAccount', name: 'live-media', edit: (object) => (object['automountServiceAccountToken'] = true) },

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { LiveClusterStatus } from '#contract/crd/live-cluster-status.ts';
 import { LABELS } from '#contract/names.ts';
 import type { Role } from '#contract/names.ts';
-import { cluster } from '../desired/test-manifests.ts';
+import { cluster } from '../desired/testing/manifests.ts';
 import { addressesOf } from './addresses.ts';
 import type { PodObject, ServiceObject, StatefulSetObject } from './api-objects.ts';
 import { findCondition } from './conditions.ts';

@@ -4,7 +4,7 @@ import { LABELS } from '#contract/names.ts';
 import { until } from '#contract/testing/until.ts';
 import { OWNED_TYPES } from '../desired/objects.ts';
 import { RBAC_RULES } from '../kube-rbac.ts';
-import { status } from '../kube/fake-api-server.ts';
+import { status } from '../kube/testing/fake-api-server.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { pathOf } from '../kube/resource.ts';
 import {
@@ -23,8 +23,8 @@ import {
   stopOperator,
   verbs,
   vhost,
-} from './test-operator.ts';
-import type { Json } from './test-operator.ts';
+} from './testing/test-operator.ts';
+import type { Json } from './testing/test-operator.ts';
 
 test('six lines become a Ready cluster whose status tells its addresses and pods', async () => {
   await readyCluster();

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from '#contract/testing/until.ts';
 import type { PodObject, VhostObject } from './api-objects.ts';
-import { condition, create, fake, isReady, live, NAMESPACE, readyCluster } from './test-operator.ts';
-import type { Json } from './test-operator.ts';
+import { condition, create, fake, isReady, live, NAMESPACE, readyCluster } from './testing/test-operator.ts';
+import type { Json } from './testing/test-operator.ts';
 
 const setStorage = (dvr: Json) =>
   fake.edit('LiveCluster', 'live', (object) => {

@@ -6,10 +6,10 @@ import { DEFAULT_VHOST } from '#contract/names.ts';
 import { until } from '#contract/testing/until.ts';
 import type { EventContent } from '../kube/events.ts';
 import type { KubeObject } from '../kube/object.ts';
-import { FakeClock } from '../runtime/fake-clock.ts';
+import { FakeClock } from '../runtime/testing/fake-clock.ts';
 import type { Rendered } from './config-renderer.ts';
 import { StreamEvents } from './stream-events.ts';
-import { create, events, fake, live, node, quiet, readyCluster } from './test-operator.ts';
+import { create, events, fake, live, node, quiet, readyCluster } from './testing/test-operator.ts';
 
 const notice = (vhost: string, stream = 'stream01'): StreamNotice => ({
   vhost,

@@ -5,7 +5,7 @@ import { Registry } from 'prom-client';
 import { Controller } from './controller.ts';
 import type { ControllerOptions, Reconcile } from './controller.ts';
 import { ControllerMetrics } from './controller-metrics.ts';
-import { FakeClock, settle } from './fake-clock.ts';
+import { FakeClock, settle } from './testing/fake-clock.ts';
 
 const log = pino({ level: 'silent' });
 

@@ -3,7 +3,7 @@ import { beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { microTime } from './clock.ts';
-import { FakeClock, settle } from './fake-clock.ts';
+import { FakeClock, settle } from './testing/fake-clock.ts';
 import { LeaderLease } from './leader-lease.ts';
 import type { LeaseRecord, LeaseStore, StoredLease } from './leader-lease.ts';
 import { runAsLeader } from './run-as-leader.ts';

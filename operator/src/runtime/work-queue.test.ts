@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { Backoff, exponential, jittered } from './backoff.ts';
-import { FakeClock } from './fake-clock.ts';
+import { FakeClock } from './testing/fake-clock.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { WorkQueue } from './work-queue.ts';
 

@@ -1,8 +1,8 @@
 import { readManifests } from '#contract/manifest.ts';
 import type { LiveClusterManifest } from '#contract/manifest.ts';
 import { GROUP_VERSION } from '#contract/names.ts';
-import type { Cluster } from './cluster.ts';
-import type { VhostView } from './node-config.ts';
+import type { Cluster } from '../cluster.ts';
+import type { VhostView } from '../node-config.ts';
 
 /** For tests: a LiveCluster `default/live` with this spec (YAML), defaults filled in as the API server would. */
 export function liveCluster(spec: string, metadata = '{name: live}'): LiveClusterManifest {

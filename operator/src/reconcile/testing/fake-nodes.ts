@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import type { StreamNotice } from '#contract/admin-api.ts';
 import { NodeConfig, nodeConfigHash } from '#contract/node-config.ts';
 import { ROLES } from '#contract/names.ts';
-import type { PodObject } from './api-objects.ts';
-import { roleOf } from './pod-states.ts';
+import type { PodObject } from '../api-objects.ts';
+import { roleOf } from '../pod-states.ts';
 
 /** One media node of the fake. */
 export interface FakeNode {

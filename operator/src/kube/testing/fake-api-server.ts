@@ -2,9 +2,9 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { KubeConfig } from '@kubernetes/client-node';
-import type { Clock } from '../runtime/clock.ts';
-import { createKubeClient } from './client.ts';
-import type { KubeClient } from './client.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { createKubeClient } from '../client.ts';
+import type { KubeClient } from '../client.ts';
 
 /** A request as the fake server got it. */
 export interface SeenRequest {

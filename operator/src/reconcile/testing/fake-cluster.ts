@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import { FakeApiServer, json, status } from '../kube/fake-api-server.ts';
-import type { Answer, SeenRequest, SeenWatch } from '../kube/fake-api-server.ts';
-import { isRecord } from '../kube/kube-error.ts';
-import type { KubeClient } from '../kube/client.ts';
-import type { KubeObject, Manifest } from '../kube/object.ts';
+import { FakeApiServer, json, status } from '../../kube/testing/fake-api-server.ts';
+import type { Answer, SeenRequest, SeenWatch } from '../../kube/testing/fake-api-server.ts';
+import { isRecord } from '../../kube/kube-error.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { KubeObject, Manifest } from '../../kube/object.ts';
 
 type Json = Record<string, unknown>;
 type Stored = Manifest & { metadata: { resourceVersion: string; uid: string; generation: number } };

@@ -5,15 +5,15 @@ import { Registry } from 'prom-client';
 import { GROUP_VERSION, LABELS } from '#contract/names.ts';
 import { readManifests } from '#contract/manifest.ts';
 import { until } from '#contract/testing/until.ts';
-import { pathOf } from '../kube/resource.ts';
-import type { LiveClusterObject, PodObject, VhostObject } from './api-objects.ts';
-import { findCondition } from './conditions.ts';
+import { pathOf } from '../../kube/resource.ts';
+import type { LiveClusterObject, PodObject, VhostObject } from '../api-objects.ts';
+import { findCondition } from '../conditions.ts';
 import { FakeCluster } from './fake-cluster.ts';
 import { FakeNodes } from './fake-nodes.ts';
 import type { FakeNode } from './fake-nodes.ts';
-import { createNodeAdmin } from './node-admin.ts';
-import type { NodeAdmin } from './node-admin.ts';
-import { Operator } from './operator.ts';
+import { createNodeAdmin } from '../node-admin.ts';
+import type { NodeAdmin } from '../node-admin.ts';
+import { Operator } from '../operator.ts';
 
 /*
  * What tests of the whole operator share: before each test a fake cluster with its nodes, after it everything is ended.
