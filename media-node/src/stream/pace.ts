@@ -16,7 +16,7 @@ const LEAST_APART_MS = 5;
 /** A source that has said nothing for so long is listened to: it may be gone, and its next bytes are news. */
 const SILENT_MS = 60;
 /** How long it is listened to when somebody asks whether it is still there. */
-const LISTEN_MS = 50;
+const LISTEN_MS = 500;
 /** A bit rate is measured over so long: a key frame alone tells nothing. Where it is too high to wait, it is tried again. */
 const MEASURE_MS = 500;
 const TOO_FAST_MS = 5_000;
