@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:net';
-import { setPriority } from 'node:os';
+import { availableParallelism, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -59,7 +59,7 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
-/** A process pinned to one core. Its output is read line by line. */
+/** A process pinned to one core, or to none where that is `any`. Its output is read line by line. */
 export class BenchProcess {
   readonly name: string;
   readonly #child: ChildProcess;
@@ -69,13 +69,29 @@ export class BenchProcess {
   #isOver = false;
   #wake: (() => void) | undefined;
 
-  constructor(name: string, core: number, command: string, args: readonly string[], options: ProcessOptions = {}) {
+  constructor(
+    name: string,
+    core: number | 'any',
+    command: string,
+    args: readonly string[],
+    options: ProcessOptions = {},
+  ) {
     this.name = name;
-    this.#child = spawn('taskset', ['-c', String(core), ...(IS_SHARED ? ROUND_ROBIN : []), command, ...args], {
-      env: { PATH: process.env['PATH'] ?? '', ...options.env },
-      stdio: ['pipe', 'pipe', 'pipe', ...(options.hasChannel ? (['ipc'] as const) : [])],
-      ...(options.cwd !== undefined && { cwd: options.cwd }),
-    });
+    this.#child = spawn(
+      'taskset',
+      [
+        '-c',
+        core === 'any' ? `0-${availableParallelism() - 1}` : String(core),
+        ...(IS_SHARED ? ROUND_ROBIN : []),
+        command,
+        ...args,
+      ],
+      {
+        env: { PATH: process.env['PATH'] ?? '', ...options.env },
+        stdio: ['pipe', 'pipe', 'pipe', ...(options.hasChannel ? (['ipc'] as const) : [])],
+        ...(options.cwd !== undefined && { cwd: options.cwd }),
+      },
+    );
     running.add(this.#child);
     // Not `exit`: what it said last may come after that.
     this.#exited = once(this.#child, 'close');

@@ -66,7 +66,7 @@ export interface ProductOptions {
   readonly moreVhosts?: readonly VhostConfig[];
   /** Number in the pod's name. */
   readonly ordinal?: number;
-  readonly core?: number;
+  readonly core?: number | 'any';
   /** Listens for RTMPS too, with a certificate of its own. */
   readonly hasTls?: boolean;
   /** Measures the event loop's delay: `process.ask` answers it. */
