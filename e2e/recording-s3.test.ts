@@ -178,9 +178,11 @@ async function killed(folder: string, prefix: string, ending: string): Promise<v
       stdio: ['ignore', 'pipe', 'inherit'],
     },
   );
-  await once(child.stdout, 'data');
+  const isGone = once(child, 'exit').then(() => true);
+  const ended = await Promise.race([once(child.stdout, 'data').then(() => false), isGone]);
+  assert.equal(ended, false, 'it records until it is killed');
   child.kill('SIGKILL');
-  await once(child, 'exit');
+  await isGone;
   assert.equal(existsSync(join(bucketFolder, prefix, `cam.${ending}`)), false);
 }
 
