@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { renameSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,9 +99,8 @@ test('a folder swapped by a symbolic link, as the kubelet does it, is noticed', 
       onError: (error) => {
         errors.push(error.message);
         // Gone, then back with another text, whole at once.
-        void writeFile(join(root, 'next'), 'three').then(() =>
-          rename(join(root, 'next'), join(root, 'v2', 'config.json')),
-        );
+        writeFileSync(join(root, 'next'), 'three');
+        renameSync(join(root, 'next'), join(root, 'v2', 'config.json'));
       },
     },
     { everyMs: 10 },
