@@ -13,7 +13,7 @@ import { startFloor, startNginx, startNodeMediaServer } from './lib/servers.ts';
  */
 
 /** Viewers of one phase group; the floor has them as the product does. */
-const GROUP = 250;
+const GROUP = 500;
 const floorOf = (windowMs: number): FloorFlush => ({ windowMs, group: GROUP });
 
 async function withRedis<T>(work: (redisPort: number) => Promise<T>): Promise<T> {

@@ -4,7 +4,7 @@ import type { PlayerQueue } from './player-queue.ts';
 import { StepList } from './step-list.ts';
 
 /** Players of one group at most: writing to them all is the longest time for which a flush holds the event loop. */
-export const GROUP_PLAYERS = 250;
+export const GROUP_PLAYERS = 500;
 
 /** Where a player may begin or go on: before a key frame. */
 export interface Cut {
