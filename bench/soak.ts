@@ -64,7 +64,9 @@ async function comeAndGo(watches: readonly NodeWatch[], sessions: Sessions, ms: 
       lookedMs = nowMs;
       const { begun } = sessions;
       const samples = await Promise.all(watches.map((watch) => watch.sample()));
-      for (const [index, sample] of samples.entries()) looks[index]!.push({ sample, begun });
+      const { user, system } = process.cpuUsage();
+      const ownCpuMs = (user + system) / 1_000;
+      for (const [index, sample] of samples.entries()) looks[index]!.push({ sample, begun, ownCpuMs });
       if (nowMs - toldMs >= TELL_MS) {
         toldMs = nowMs;
         tell(`${((nowMs - startedMs) / 1_000).toFixed(0)} s`, sessions, watches, samples);

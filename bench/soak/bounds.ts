@@ -25,10 +25,11 @@ const MOST_BUSY_MS = 500;
 /** Below this, a growth is noise: of handles, milliseconds, MiB. */
 const FLOOR = 1;
 
-/** One time that a node was looked at, and the sessions that had begun by then. */
+/** One time that a node was looked at, with the sessions that had begun by then and the CPU that this process took for them. */
 export interface Look {
   readonly sample: NodeSample;
   readonly begun: number;
+  readonly ownCpuMs: number;
 }
 
 /** At rest before, while it was busy, and at rest afterwards. */
@@ -53,6 +54,7 @@ export function boundsOf(name: string, { before, busy, after }: NodeLooks): Figu
     unit: 'times',
     atMost,
   });
+  const slowdown = cpuASession(busy, 0.75, 1, ownCpu) / cpuASession(busy, 0.25, 0.5, ownCpu);
   const tables = (Object.keys(TABLES) as Table[]).filter((table) => after.tables[table] > 0);
   return [
     more('heap', 'heapMiB', 'MiB', MOST_HEAP_MIB),
@@ -73,7 +75,7 @@ export function boundsOf(name: string, { before, busy, after }: NodeLooks): Figu
     growth('handles and timers', 'handles'),
     {
       what: `${name} busy: CPU a session, last quarter against second`,
-      value: cpuASession(busy, 0.75, 1) / cpuASession(busy, 0.25, 0.5),
+      value: cpuASession(busy, 0.75, 1, nodeCpu) / cpuASession(busy, 0.25, 0.5, nodeCpu) / slowdown,
       unit: 'times',
       atMost: MOST_GROWTH,
     },
@@ -85,7 +87,7 @@ export function boundsOf(name: string, { before, busy, after }: NodeLooks): Figu
     },
     {
       what: `${name} busy: the same, longer in the last quarter than in the second`,
-      value: part(busy, 0.75, 1, 'busyP99Ms') - part(busy, 0.25, 0.5, 'busyP99Ms'),
+      value: part(busy, 0.75, 1, 'busyP99Ms') / slowdown - part(busy, 0.25, 0.5, 'busyP99Ms'),
       unit: 'ms',
       atMost: MOST_BUSY_GROWTH_MS,
     },
@@ -107,9 +109,13 @@ function part(looks: readonly Look[], from: number, to: number, field: Field): n
   return median(slice(looks, from, to).map(({ sample }) => sample[field]));
 }
 
-function cpuASession(looks: readonly Look[], from: number, to: number): number {
+const nodeCpu = ({ sample }: Look): number => sample.cpuMs;
+/** The machine may be slower for a while than it was: this process does the same for each session, and is slower by as much. */
+const ownCpu = ({ ownCpuMs }: Look): number => ownCpuMs;
+
+function cpuASession(looks: readonly Look[], from: number, to: number, cpuMs: (look: Look) => number): number {
   const own = slice(looks, from, to);
   const [first, last] = [own[0], own.at(-1)];
   if (first === undefined || last === undefined) return NaN;
-  return (last.sample.cpuMs - first.sample.cpuMs) / (last.begun - first.begun);
+  return (cpuMs(last) - cpuMs(first)) / (last.begun - first.begun);
 }
