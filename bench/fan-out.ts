@@ -1,3 +1,4 @@
+import { GROUP_PLAYERS } from '../media-node/src/stream/player-group.ts';
 import type { Samples } from './lib/compare.ts';
 import { costs, faultOf, interleave, ofViewers, ratio, withFault } from './lib/compare.ts';
 import type { Figure } from './lib/figure.ts';
@@ -12,9 +13,8 @@ import { startFloor, startNginx, startNodeMediaServer } from './lib/servers.ts';
  * instants, and against its peers.
  */
 
-/** Viewers of one phase group; the floor has them as the product does. */
-const GROUP = 500;
-const floorOf = (windowMs: number): FloorFlush => ({ windowMs, group: GROUP });
+/** The floor has viewers in groups as the product does. */
+const floorOf = (windowMs: number): FloorFlush => ({ windowMs, group: GROUP_PLAYERS });
 
 async function withRedis<T>(work: (redisPort: number) => Promise<T>): Promise<T> {
   const redis = await startRedis();
